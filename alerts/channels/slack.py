@@ -1,0 +1,135 @@
+"""Slack, through its official client with our own idea of what may be tried again."""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import re
+import time
+from typing import Any
+from urllib.error import URLError
+
+from alerts.channels import AmbiguousError, MisconfiguredError, NotSentError, Posted
+from alerts.messages import Message
+
+TIMEOUT_S = 10
+_EVENT = "tidegauge"
+_LIMITED = {"ratelimited", "rate_limited"}
+_UNSURE = {"fatal_error", "internal_error", "service_unavailable", "request_timeout"}
+_TOO_RICH = {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"}
+
+
+class SlackChannel:
+    """Post to one channel.
+
+    Args:
+        token: of a bot with ``chat:write`` and, to look before a second try, ``channels:history``.
+        channel: the channel's id.
+        base_url: of the Web API; tests point it at a server of their own.
+    """
+
+    def __init__(self, token: str, channel: str, base_url: str | None = None) -> None:
+        from slack_sdk import WebClient
+
+        # The client's own retries post twice when a connection breaks after the server accepted.
+        arguments: dict[str, Any] = {"base_url": base_url} if base_url else {}
+        self._client = WebClient(token, timeout=TIMEOUT_S, retry_handlers=[], **arguments)
+        self._channel = channel
+
+    def post(self, key: str, message: Message, thread: Posted | None) -> Posted:
+        arguments: dict[str, Any] = {
+            "channel": self._channel,
+            "text": message.text,
+            "blocks": message.blocks,
+            "metadata": {"event_type": _EVENT, "event_payload": {"k": key}},
+            "parse": "none",
+            "link_names": False,
+            "unfurl_links": False,
+            "unfurl_media": False,
+        }
+        if thread is not None:
+            arguments["thread_ts"] = thread.ts
+        try:
+            answer = self._call("chat_postMessage", arguments)
+        except _TooRichError:
+            # Better plain than silent: the same key, without blocks.
+            try:
+                answer = self._call("chat_postMessage", {**arguments, "blocks": None})
+            except _TooRichError as error:
+                raise MisconfiguredError("message_refused") from error
+        return Posted(str(answer["channel"]), str(answer["ts"]))
+
+    def find(self, key: str, thread: Posted | None) -> Posted | None:
+        arguments: dict[str, Any] = {
+            "channel": self._channel,
+            "include_all_metadata": True,
+            "limit": 100,
+        }
+        method = "conversations_history"
+        if thread is not None:
+            method, arguments["ts"] = "conversations_replies", thread.ts
+        answer = self._call(method, arguments)
+        for message in answer.get("messages") or []:
+            payload = (message.get("metadata") or {}).get("event_payload") or {}
+            if payload.get("k") == key:
+                return Posted(self._channel, str(message["ts"]))
+        return None
+
+    def _call(self, method: str, arguments: dict[str, Any]) -> Any:
+        from slack_sdk.errors import SlackApiError, SlackRequestError
+
+        try:
+            return getattr(self._client, method)(**arguments)
+        except SlackApiError as error:
+            raise _classified(error) from None
+        except SlackRequestError as error:
+            raise MisconfiguredError("bad_request") from error
+        except (TimeoutError, ConnectionError, http.client.HTTPException):
+            raise AmbiguousError("connection_broke") from None
+        except URLError as error:
+            raise _unreachable(error) from None
+
+
+class _TooRichError(Exception):
+    """Slack dislikes the blocks."""
+
+
+def _classified(error: Any) -> Exception:
+    response = error.response
+    status = int(getattr(response, "status_code", 0) or 0)
+    data = response.data if isinstance(getattr(response, "data", None), dict) else {}
+    code = str(data.get("error") or f"http_{status}")
+    if status == 429 or code in _LIMITED:
+        headers = {str(k).lower(): v for k, v in (response.headers or {}).items()}
+        return NotSentError("ratelimited", retry_after(headers.get("retry-after")))
+    if code in _TOO_RICH:
+        return _TooRichError(code)
+    if not re.fullmatch(r"[a-z0-9_.]+", code):
+        # A proxy's page instead of an answer; the client puts its text where the code should be.
+        return AmbiguousError("not_json")
+    if status >= 500 or code in _UNSURE or not data:
+        return AmbiguousError(code)
+    return MisconfiguredError(code)
+
+
+def _unreachable(error: URLError) -> Exception:
+    reason = error.reason
+    if isinstance(reason, (ConnectionResetError, TimeoutError)):
+        return AmbiguousError("connection_broke")
+    return NotSentError("unreachable")
+
+
+def retry_after(header: Any, *, now: float | None = None) -> float:
+    """Seconds to wait, whatever form the header takes, between 1 and 600."""
+    text = str(header[0] if isinstance(header, list) and header else header or "").strip()
+    try:
+        wait = float(text)
+    except ValueError:
+        try:
+            moment = email.utils.parsedate_to_datetime(text)
+            wait = moment.timestamp() - (time.time() if now is None else now)
+        except (TypeError, ValueError):
+            wait = 30.0
+    if wait != wait:
+        wait = 30.0
+    return min(max(wait, 1.0), 600.0)

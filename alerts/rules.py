@@ -1,0 +1,197 @@
+"""A rule turns the measurements of one series into a verdict. Pure: no clock, no database."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+from monitors.statistics.sequential import shiryaev_roberts
+from monitors.statistics.sequential import threshold as sequential_threshold
+from sql.measurement import Measurement, Status
+from sql.types import canonical_json
+from sql.window import Grain
+
+LOOKS_PER_YEAR = {Grain.DAY: 365.25, Grain.WEEK: 52.18, Grain.MONTH: 12.0, Grain.QUARTER: 4.0}
+
+
+class Verdict(StrEnum):
+    """What one window says. Only ``BREACH`` opens and only ``CLEAR`` closes an incident."""
+
+    BREACH = "breach"
+    CLEAR = "clear"
+    INCONCLUSIVE = "inconclusive"
+    NO_DATA = "no_data"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """When a measurement is a reason to tell somebody.
+
+    Args:
+        name: unique; part of an incident's identity.
+        metric: whose measurements it reads.
+        match: label → value, ``!value`` (anything else) or ``*`` (any value, must be there);
+            a series with a label that is not named here is not the rule's.
+        decision: ``threshold`` (interval wholly beyond an absolute bound), ``interval`` (interval
+            wholly beyond the baseline by more than the tolerance), ``sequential`` (accumulated
+            log e-values reach what the false-alarm budget allows), ``test`` (p-value at most
+            ``alpha`` and effect at least the tolerance), ``fact`` (value 1), ``no_data``.
+        direction: ``below``, ``above`` or ``both``.
+        tolerance: in the metric's unit; ratio: share of the baseline; the larger one counts.
+        consecutive: breaches in a row that open; 0 means 1 for critical and 2 for warning.
+        clear_after: clear windows in a row that resolve.
+        false_alarms_per_year: budget of one series under ``sequential``.
+        inhibits: rules whose incidents of the same window are muted while this one breaches.
+    """
+
+    name: str
+    metric: str
+    decision: str
+    match: Mapping[str, str] = field(default_factory=dict)
+    direction: str = "both"
+    severity: str = "warning"
+    tolerance: float = 0.0
+    ratio: float = 0.0
+    threshold: float | None = None
+    alpha: float = 0.001
+    minimum_n: int = 1
+    consecutive: int = 0
+    clear_after: int = 2
+    false_alarms_per_year: float = 0.1
+    title: str = ""
+    owner: str = ""
+    channel: str = ""
+    runbook: str = ""
+    first_step: str = ""
+    inhibits: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(canonical_json(asdict(self)).encode()).hexdigest()
+
+    @property
+    def breaches_to_open(self) -> int:
+        return self.consecutive or (1 if self.severity == "critical" else 2)
+
+    def takes(self, metric: str, labels: Mapping[str, str]) -> bool:
+        """Is this series the rule's?"""
+        if metric != self.metric or set(labels) - set(self.match):
+            return False
+        return all(_fits(wanted, labels.get(key)) for key, wanted in self.match.items())
+
+    def margin(self, baseline: float) -> float:
+        return max(self.tolerance, self.ratio * abs(baseline))
+
+
+def _fits(wanted: str, found: str | None) -> bool:
+    if found is None:
+        return False
+    if wanted == "*":
+        return True
+    if wanted.startswith("!"):
+        return found != wanted[1:]
+    return found == wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict with what it rests on; ``reason`` is a code."""
+
+    verdict: Verdict
+    reason: str
+    threshold: float | None = None
+    evidence: float | None = None
+
+
+def decide(
+    rule: Rule, item: Measurement, earlier_evidence: Sequence[float | None] = ()
+) -> Decision:
+    """Judge one window of one series.
+
+    Args:
+        earlier_evidence: the series' log e-values before this window, oldest first; used by
+            ``sequential`` only.
+    """
+    if item.status is Status.ERROR:
+        return Decision(Verdict.ERROR, item.reason or "error")
+    if rule.decision == "no_data":
+        missing = item.status is Status.NO_DATA
+        return Decision(Verdict.BREACH if missing else Verdict.CLEAR, item.reason or item.status)
+    if item.status is Status.NO_DATA:
+        return Decision(Verdict.NO_DATA, item.reason or "no_data")
+    if item.status is Status.INSUFFICIENT or item.value is None or item.n < rule.minimum_n:
+        return Decision(Verdict.INCONCLUSIVE, item.reason or "too_few")
+    match rule.decision:
+        case "fact":
+            holds = item.value >= 1
+            return Decision(Verdict.BREACH if holds else Verdict.CLEAR, "fact", 1.0)
+        case "threshold":
+            return _beyond(rule, item, rule.threshold or 0.0, 0.0)
+        case "interval":
+            if item.baseline is None:
+                return Decision(Verdict.INCONCLUSIVE, "no_baseline")
+            return _beyond(rule, item, item.baseline, rule.margin(item.baseline))
+        case "test":
+            return _test(rule, item)
+        case _:
+            return _sequential(rule, item, earlier_evidence)
+
+
+def _beyond(rule: Rule, item: Measurement, centre: float, margin: float) -> Decision:
+    """Breach when the whole interval lies beyond; clear when the value itself does not."""
+    value = item.value if item.value is not None else 0.0
+    low = item.low if item.low is not None else value
+    high = item.high if item.high is not None else value
+    below, above = centre - margin, centre + margin
+    if rule.direction in ("below", "both") and high < below:
+        return Decision(Verdict.BREACH, "below", below)
+    if rule.direction in ("above", "both") and low > above:
+        return Decision(Verdict.BREACH, "above", above)
+    bound = above if rule.direction == "above" else below
+    inside = (rule.direction == "above" or value >= below) and (
+        rule.direction == "below" or value <= above
+    )
+    if inside:
+        return Decision(Verdict.CLEAR, "within", bound)
+    return Decision(Verdict.INCONCLUSIVE, "straddles", bound)
+
+
+def _test(rule: Rule, item: Measurement) -> Decision:
+    if item.evidence is None or item.value is None:
+        return Decision(Verdict.INCONCLUSIVE, "no_evidence")
+    effect = item.value - (item.baseline or 0.0)
+    matters = abs(effect) >= rule.margin(item.baseline or 0.0)
+    right_way = rule.direction == "both" or (effect > 0) == (rule.direction == "above")
+    if item.evidence <= rule.alpha and matters and right_way:
+        return Decision(Verdict.BREACH, "p_value", rule.alpha, item.evidence)
+    # Just above the level is no all-clear: ten times it is.
+    if item.evidence > min(10 * rule.alpha, 0.5) or not matters or not right_way:
+        return Decision(Verdict.CLEAR, "p_value", rule.alpha, item.evidence)
+    return Decision(Verdict.INCONCLUSIVE, "near_alpha", rule.alpha, item.evidence)
+
+
+def _sequential(rule: Rule, item: Measurement, earlier: Sequence[float | None]) -> Decision:
+    """The e-detector of Shin, Ramdas and Rinaldo (2023), restarted after each alarm."""
+    if item.evidence is None or item.baseline is None or item.value is None:
+        return Decision(Verdict.INCONCLUSIVE, "no_baseline")
+    looks = LOOKS_PER_YEAR[item.window.grain]
+    bound = sequential_threshold(rule.false_alarms_per_year, looks)
+    track = shiryaev_roberts([*earlier, item.evidence], restart_above=bound)
+    reached = track[-1]
+    if reached >= bound:
+        return Decision(Verdict.BREACH, "e_detector", bound, reached)
+    margin = rule.margin(item.baseline)
+    healthy = (
+        item.value <= item.baseline + margin
+        if rule.direction == "above"
+        else item.value >= item.baseline - margin
+    )
+    return Decision(
+        Verdict.CLEAR if healthy else Verdict.INCONCLUSIVE,
+        "e_detector",
+        bound,
+        reached if reached > float("-inf") else None,
+    )

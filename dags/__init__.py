@@ -1,0 +1,1 @@
+"""When things run: one file per DAG, wiring only."""

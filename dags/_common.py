@@ -1,0 +1,238 @@
+"""What every DAG shares: its calendar, its retries, its form, and how a run finds its window.
+
+A task runs exactly what ``tidegauge run`` would: one step of `monitors.jobs`. Nothing heavy is
+imported here, because Airflow reads these files every few seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import (
+    Asset,
+    Connection,
+    CronDataIntervalTimetable,
+    ExceptionRetryPolicy,
+    Param,
+    PokeReturnValue,
+    RetryAction,
+    RetryRule,
+    get_current_context,
+)
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
+
+from monitors.jobs import JOBS, Facts, run_step, shard_count
+from sql.errors import ConfigurationError, LockHeld, NotReady
+from sql.window import Grain, Window
+
+# A day that has not landed by then is measured as it is: the gap becomes a finding.
+PATIENCE = timedelta(hours=6)
+SLACK_CONNECTION = "slack_alerts"
+# What a task returns: counts and ids, as one XCom. Were it annotated as a dict, Airflow would
+# store each key as an XCom of its own.
+Report = Any
+
+
+def configured_zone() -> str:
+    """The calendar of ``tidegauge.toml``; UTC while there is no file that can be read.
+
+    The file is fully checked when a task runs; a typing mistake in it must not hide the DAGs.
+    """
+    try:
+        file = Path(os.environ.get("TIDEGAUGE_CONFIG") or "tidegauge.toml")
+        return str(tomllib.loads(file.read_text(encoding="utf-8")).get("timezone", "UTC"))
+    except (OSError, ValueError):
+        return "UTC"
+
+
+ZONE = configured_zone()
+
+RETRIES = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(
+            exception=ConfigurationError,
+            action=RetryAction.FAIL,
+            reason="the settings cannot work as written",
+        ),
+        RetryRule(
+            exception=[NotReady, LockHeld],
+            action=RetryAction.RETRY,
+            retry_delay=timedelta(minutes=5),
+            reason="the input or the lock is not there yet",
+        ),
+    ]
+)
+
+
+def settings_of(job: str, *, params: Mapping[str, Param] | None = None) -> dict[str, Any]:
+    """The arguments of ``@dag`` that follow from the job itself."""
+    chosen = JOBS[job]
+    form = WINDOW_FORM if chosen.grain is not None else {}
+    cadence = chosen.schedule and CronDataIntervalTimetable(chosen.schedule, timezone=ZONE)
+    return {
+        "dag_id": job,
+        "description": chosen.doc,
+        "schedule": cadence or None,
+        "start_date": datetime(2026, 1, 1, tzinfo=UTC),
+        "catchup": False,
+        "max_active_runs": 1,
+        "params": {**form, **REPLAY_FORM, **(params or {})},
+        "default_args": {
+            "owner": "ml-ops",
+            "retries": 3,
+            "retry_delay": timedelta(minutes=1),
+            "retry_exponential_backoff": True,
+            "max_retry_delay": timedelta(minutes=15),
+            "retry_policy": RETRIES,
+            "execution_timeout": timedelta(hours=3),
+        },
+    }
+
+
+WINDOW_FORM = {
+    "window_start": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Window that holds this day",
+        description="Empty: the run's own data interval.",
+    ),
+    "window_end": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="First day after the window",
+        description="Only a check: the run is refused when the window ends on another day.",
+    ),
+}
+REPLAY_FORM = {
+    "as_of": Param(
+        None,
+        type=["null", "string"],
+        format="date-time",
+        title="Present instant that the job shall see",
+        description="For replays of the past. Empty: the real one.",
+    ),
+}
+
+
+def resolve_window(
+    grain: Grain,
+    zone: str,
+    *,
+    window_start: str | None = None,
+    window_end: str | None = None,
+    interval_start: datetime | None = None,
+    run_after: datetime,
+) -> Window:
+    """The one window of a run: a person's wish, else the data interval, else the last full one.
+
+    Args:
+        window_start, window_end: ISO days from the run's form.
+        interval_start: start of the run's data interval; runs triggered without a logical date
+            and by assets have none.
+        run_after: when the run was due.
+
+    Raises:
+        ConfigurationError: the window of ``grain`` at ``window_start`` ends on another day.
+    """
+    if window_start:
+        window = Window.of(date.fromisoformat(window_start), grain, zone)
+        last = window.next().first_day
+        if window_end and date.fromisoformat(window_end) != last:
+            raise ConfigurationError(
+                f"the {grain} that holds {window_start} ends before {last}, not {window_end}",
+                where="window_end",
+                mend="leave it empty, or trigger one run for each window",
+            )
+        return window
+    if interval_start is not None:
+        return Window.containing(interval_start, grain, zone)
+    return Window.last_full(run_after, grain, zone)
+
+
+def window_of(job: str) -> Window | None:
+    """The window of the run that is going on; None for jobs without windows."""
+    grain = JOBS[job].grain
+    if grain is None:
+        return None
+    context: Mapping[str, Any] = get_current_context()
+    params = context["params"]
+    interval = context.get("data_interval_start")
+    return resolve_window(
+        grain,
+        ZONE,
+        window_start=params["window_start"],
+        window_end=params["window_end"],
+        interval_start=interval,
+        run_after=context["dag_run"].run_after,
+    )
+
+
+def present() -> datetime | None:
+    """The instant of a replay; None when time is real."""
+    text = get_current_context()["params"]["as_of"]
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def step(job: str, name: str, *, params: Mapping[str, str] | None = None, **shard: int) -> Facts:
+    """Do one step of the job in the run's window; what it returns goes to XCom."""
+    return run_step(job, name, window_of(job), as_of=present(), params=params, **shard)
+
+
+def landed(job: str) -> PokeReturnValue:
+    """Has the window arrived in the log? If so, into which shards the work is to be split.
+
+    A replay never waits: its clock stands still. Nor is a window waited for that ended more than
+    `PATIENCE` ago: what is missing then is measured as missing.
+    """
+    window, now = window_of(job), present()
+    try:
+        run_step(job, "ready", window, as_of=now)
+    except NotReady:
+        waiting = now is None and window is not None and datetime.now(UTC) < window.end + PATIENCE
+        if waiting:
+            return PokeReturnValue(is_done=False)
+    return PokeReturnValue(is_done=True, xcom_value=list(range(shard_count(job))))
+
+
+def measured(job: str) -> Facts:
+    """Do the step ``measure`` and tell those who wait for the asset which window is new."""
+    facts = step(job, "measure")
+    event = get_current_context()["outlet_events"][measurements_of(job)]
+    event.extra = {"window": str(window_of(job)), **facts}
+    return facts
+
+
+def measurements_of(job: str) -> Asset:
+    """The asset that a job's published measurements are; other teams' DAGs may wait for it."""
+    return Asset(name=f"{job}_measurements", uri=f"tidegauge://measurements/{job}")
+
+
+@contextmanager
+def slack_credentials() -> Iterator[None]:
+    """Lend the step the token of Airflow's connection, where there is one, for this task only."""
+    try:
+        found = Connection.get(SLACK_CONNECTION)
+    except (AirflowNotFoundException, AirflowRuntimeError):
+        yield
+        return
+    lent = {
+        "SLACK_BOT_TOKEN": found.password or "",
+        "SLACK_BASE_URL": str(found.extra_dejson.get("base_url", "")),
+    }
+    before = {name: os.environ.get(name) for name in lent}
+    os.environ.update({name: value for name, value in lent.items() if value})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

@@ -1,0 +1,467 @@
+"""The jobs by hand: ``tidegauge …``. Everything that Airflow runs can be typed here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from sqlalchemy import func, select
+
+from monitors import terminal
+from monitors.calendar import due_between
+from monitors.jobs import JOBS, find_job
+from monitors.jobs import run as run_job
+from sql.errors import ConfigurationError, LockHeld, NotReady, TidegaugeError
+from sql.window import Grain, Window
+
+app = typer.Typer(
+    name="tidegauge",
+    help="Drift monitoring for LLM features: notices first, says what changed, else is quiet.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The configuration file.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
+
+
+def main() -> None:
+    """The console script: explained errors, no traceback unless TIDEGAUGE_DEBUG is set."""
+    try:
+        app(standalone_mode=True)
+    except TidegaugeError as error:
+        terminal.err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(3 if isinstance(error, (LockHeld, NotReady)) else 2)
+    except Exception as error:
+        if os.environ.get("TIDEGAUGE_DEBUG"):
+            raise
+        terminal.err.print(
+            f"[bold red]error:[/] Tidegauge broke ({type(error).__name__}) — run again with "
+            "TIDEGAUGE_DEBUG=1 and report what it prints",
+            soft_wrap=True,
+        )
+        sys.exit(1)
+
+
+def _suite(config: Path | None) -> Any:
+    from monitors.suite import open_suite
+
+    return open_suite(config)
+
+
+def _bar() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TimeElapsedColumn(),
+        console=terminal.err,
+        transient=True,
+    )
+
+
+@app.command(epilog="Example: tidegauge init")
+def init(config: Config = None) -> None:
+    """Make the store, or bring its schema up to date; write a configuration if there is none."""
+    from monitors.settings import find_file
+
+    path = find_file(config)
+    if not path.exists():
+        default = Path(__file__).resolve().parent.parent / "tidegauge.toml"
+        path.write_text(default.read_text(encoding="utf-8"), encoding="utf-8")
+        terminal.out.print(f"wrote {path}", markup=False)
+    suite = _suite(path)
+    terminal.out.print(f"the store is ready ({suite.store.dialect})")
+
+
+@app.command(epilog="Example: tidegauge check")
+def check(config: Config = None, as_json: Json = False) -> None:
+    """Check configuration, store, source, models and destinations; exit 2 if any is not right."""
+    from monitors.check import check as look
+
+    findings = list(look(config))
+    if as_json:
+        terminal.json_lines(
+            {"what": one.what, "good": one.good, "text": one.text} for one in findings
+        )
+    else:
+        for one in findings:
+            mark = "[green]ok[/]  " if one.good else "[bold red]bad[/] "
+            terminal.out.print(f"{mark} {one.what}: {escape(one.text)}", soft_wrap=True)
+    if not all(one.good for one in findings):
+        raise typer.Exit(2)
+
+
+def _pairs(values: list[str], option: str) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        key, equals, rest = value.partition("=")
+        if not equals:
+            raise ConfigurationError(f"{value!r} is not field=value", where=option)
+        pairs[key.strip()] = rest.strip()
+    return pairs
+
+
+@app.command(
+    "import",
+    epilog="Example: tidegauge import log.jsonl --map input=user_query --map output=answer",
+)
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="Log files; the kind is detected.")],
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", help="field=column or path; may be repeated")
+    ] = None,
+    constants: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value for every row; may be repeated")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--format", help="jsonl, csv, parquet, otlp …")
+    ] = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="First day, for logs without times"),
+    ] = None,
+    per_day: Annotated[int | None, typer.Option(help="Rows a day, with --start")] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Read log files into the embedded source: JSONL, CSV, Parquet, OTLP, Langfuse, LiteLLM."""
+    from monitors.logs.importing import import_files
+
+    settings = _suite(config).settings
+    with _bar() as bar:
+        task = bar.add_task("importing", total=1)
+        report = import_files(
+            files,
+            settings.source.url,
+            format=kind,
+            mapping=_pairs(mapping or [], "--map"),
+            constants=_pairs(constants or [], "--set"),
+            start=start.date() if start else None,
+            per_day=per_day,
+            progress=lambda _read, done, total: bar.update(task, completed=done, total=total),
+            source_name=settings.source.name,
+            seed=settings.sampling.seed,
+        )
+    facts = {
+        "read": report.read,
+        "stored": report.stored,
+        "duplicate": report.duplicate,
+        "renamed": report.renamed,
+        "skipped": report.skipped,
+        "quarantined": sum(report.quarantined.values()),
+    }
+    if as_json:
+        terminal.json_lines([{**facts, "reasons": dict(report.quarantined)}])
+        return
+    terminal.out.print("  ".join(f"{name} {count:,}" for name, count in facts.items()))
+    for title, counted in (("quarantined", report.quarantined), ("mended", report.mended)):
+        for reason, count in counted.most_common():
+            terminal.out.print(f"  {title}: {reason} {count:,}", markup=False)
+
+
+@app.command(epilog="Example: tidegauge run daily --window 2026-06-01")
+def run(
+    job: Annotated[
+        str, typer.Argument(help="daily, provider, weekly, monthly, quarterly, relay …")
+    ],
+    window: Annotated[
+        str | None, typer.Option(help="2026-06-01, 2026-W23, 2026-06 or 2026-Q2; default: the last")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Do it again although it is done.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Do one job for one window; nothing when that is done already."""
+    suite = _suite(config)
+    chosen = find_job(job)
+    if chosen.name == "pin_baseline":
+        raise ConfigurationError("a pin needs a person", mend="use `tidegauge pin`")
+    span = None
+    if chosen.grain is not None:
+        zone = suite.settings.timezone
+        span = (
+            Window.parse(window, zone)
+            if window
+            else Window.last_full(suite.clock(), chosen.grain, zone)
+        )
+    path = str(config) if config else None
+    with terminal.err.status(f"{chosen.alias} {span or ''}") as status:
+        result = run_job(
+            chosen.name,
+            span,
+            config=path,
+            force=force,
+            progress=lambda name, step: status.update(f"{name} {span or ''}: {step}"),
+        )
+    if as_json:
+        terminal.json_lines([{"job": result.job, "window": result.window, "facts": result.facts}])
+        return
+    if result.skipped:
+        terminal.out.print(f"{result.job} {result.window}: done already (use --force to repeat)")
+        return
+    for step, facts in result.facts.items():
+        shown = ", ".join(f"{key} {value}" for key, value in facts.items())
+        terminal.out.print(f"{step}: {shown or 'ok'}", markup=False)
+
+
+@app.command(epilog="Example: tidegauge replay --from 2026-06-01 --to 2026-06-30")
+def replay(
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"])],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"])],
+    config: Config = None,
+) -> None:
+    """Run all jobs whose windows end in these days, in calendar order, without Airflow."""
+    suite = _suite(config)
+    plan = list(due_between(first.date(), last.date(), suite.settings.timezone))
+    grace = timedelta(hours=suite.settings.source.grace_hours)
+    done = 0
+    with _bar() as bar:
+        task = bar.add_task("replay", total=len(plan))
+        for due in plan:
+            bar.update(task, description=f"{due.job} {due.window or ''}")
+            result = run_job(
+                due.job, due.window, config=str(config) if config else None, as_of=due.at + grace
+            )
+            done += not result.skipped
+            bar.advance(task)
+    terminal.out.print(f"{len(plan)} runs due, {done} done now")
+
+
+@app.command(epilog="Example: tidegauge status")
+def status(config: Config = None, as_json: Json = False) -> None:
+    """What has been covered, what is open, what waits to be sent."""
+    from sql.tables import coverage, incident, notification
+
+    suite = _suite(config)
+    table = coverage.c
+    rows = suite.store.rows(
+        select(
+            table.job,
+            func.count().label("windows"),
+            func.max(table.window_end).label("until"),
+            func.sum(table.measurements).label("measurements"),
+        )
+        .group_by(table.job)
+        .order_by(table.job)
+    )
+    unfinished = ("open", "recovering")
+    states = suite.store.rows(
+        select(incident.c.severity, func.count())
+        .where(incident.c.state.in_(unfinished))
+        .group_by(incident.c.severity)
+    )
+    outbox = suite.store.rows(
+        select(notification.c.state, func.count()).group_by(notification.c.state)
+    )
+    facts = {
+        "jobs": [dict(row._mapping) for row in rows],
+        "incidents": dict(row.tuple() for row in states),
+        "outbox": dict(row.tuple() for row in outbox),
+    }
+    if as_json:
+        terminal.json_lines([facts])
+        return
+    terminal.table(
+        "Coverage",
+        ["job", "windows", "until", "measurements"],
+        [[r.job, r.windows, f"{r.until:%Y-%m-%d %H:%M}Z", r.measurements] for r in rows],
+    )
+    for name in ("incidents", "outbox"):
+        shown = ", ".join(f"{count} {state}" for state, count in facts[name].items()) or "none"
+        terminal.out.print(f"{'open ' if name == 'incidents' else ''}{name}: {shown}")
+
+
+@app.command(epilog="Example: tidegauge measurements --metric safety.pass_rate --last 7")
+def measurements(
+    metric: Annotated[str | None, typer.Option(help="One metric; default: all.")] = None,
+    grain: Annotated[Grain | None, typer.Option(help="day, week, month or quarter")] = None,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
+    last: Annotated[int, typer.Option(help="At most this many rows, the newest.")] = 50,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """What the monitors measured, newest last."""
+    suite = _suite(config)
+    zone = suite.settings.timezone
+    found = suite.store.measurements(
+        metric=metric,
+        grain=grain,
+        since=Window.of(since.date(), Grain.DAY, zone).start if since else None,
+        until=Window.of(until.date(), Grain.DAY, zone).end if until else None,
+    )[-last:]
+    if as_json:
+        terminal.json_lines(terminal.measurement_record(item) for item in found)
+        return
+    columns = ["window", "metric", "labels", "value", "95 %", "baseline", "n", "status"]
+    terminal.table("Measurements", columns, (terminal.measurement_row(item) for item in found))
+
+
+@app.command(epilog="Example: tidegauge incidents --all")
+def incidents(
+    every: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Incidents, the newest last."""
+    from sql.tables import incident
+
+    query = select(incident).order_by(incident.c.opened_window, incident.c.fingerprint)
+    if not every:
+        query = query.where(incident.c.state != "resolved")
+    rows = _suite(config).store.rows(query)
+    if as_json:
+        terminal.json_lines(dict(row._mapping) for row in rows)
+        return
+    terminal.table(
+        "Incidents",
+        ["id", "state", "severity", "rule", "labels", "opened", "resolved", "windows", "worst"],
+        (
+            [
+                row.fingerprint[:10],
+                row.state,
+                row.severity,
+                row.rule,
+                " ".join(f"{k}={v}" for k, v in json.loads(row.labels).items()),
+                f"{row.opened_window:%Y-%m-%d}",
+                f"{row.resolved_window:%Y-%m-%d}" if row.resolved_window else "",
+                row.windows,
+                terminal.number(row.worst_value, row.body.get("unit", "")),
+            ]
+            for row in rows
+        ),
+    )
+
+
+@app.command("jobs", epilog="Example: tidegauge jobs")
+def jobs_() -> None:
+    """The jobs, their steps and schedules."""
+    terminal.table(
+        "Jobs",
+        ["name", "window", "schedule", "what it does"],
+        ([j.alias, j.grain or "", j.schedule or "by hand", j.doc] for j in JOBS.values()),
+    )
+
+
+@app.command(epilog="Example: tidegauge pin main --reason 'first pin'")
+def pin(
+    provider: Annotated[str, typer.Argument(help="name under [providers]")],
+    reason: Annotated[str, typer.Option(help="why, for the audit")],
+    actor: Annotated[str, typer.Option(help="who", envvar="USER")] = "cli",
+    approve: Annotated[bool, typer.Option(help="make it the pin at once")] = False,
+    config: Config = None,
+) -> None:
+    """Ask the provider the regression prompts and store the answers as a candidate baseline."""
+    suite = _suite(config)
+    params = {"name": provider, "reason": reason, "actor": actor}
+    facts = suite.pin(params)
+    terminal.out.print(f"candidate {facts['digest']}", markup=False)
+    if approve:
+        suite.approve({**params, "digest": str(facts["digest"])})
+        terminal.out.print("approved: it is the pin now")
+
+
+@app.command(epilog="Example: tidegauge demo")
+def demo(
+    rows: Annotated[int, typer.Option(help="Requests a day, when the demo is first made.")] = 2_000,
+) -> None:
+    """Thirteen weeks of a demo product through the real DAGs, and what of it was found."""
+    from monitors.demo.run import prepare, scorecard, write_configuration
+    from monitors.local import rehearsal
+
+    config = write_configuration(Path.cwd(), rows)
+    suite = _suite(config)
+    with _bar() as bar:
+        task = bar.add_task("writing the demo's log", total=7 * suite.settings.demo.weeks)
+        ready = prepare(
+            config,
+            today=suite.clock().date(),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    fill = ready.fill
+    terminal.out.print(f"log: {fill.rows:,} requests, {fill.first_day} to {fill.last_day}")
+    with rehearsal.progress_bar() as progress:
+        report = rehearsal.rehearse(config, fill.first_day, fill.last_day, progress=progress)
+    terminal.out.print(
+        f"{report.runs} DAG runs now, {report.skipped} done before, {report.seconds:.0f} s"
+    )
+    card = scorecard(_suite(config), fill.first_day)
+    terminal.table(
+        "Planted",
+        ["what", "from", "found by", "after", "incidents"],
+        (
+            [
+                line.planted.title,
+                line.planted.first,
+                line.rule or "missed",
+                "" if line.delay_days is None else f"{line.delay_days} d",
+                line.incidents,
+            ]
+            for line in card.lines
+        ),
+    )
+    terminal.table(
+        f"False incidents: {len(card.false)}",
+        ["rule", "labels", "opened"],
+        ([one.rule, dict(one.labels), one.opened] for one in card.false),
+    )
+    terminal.out.print(f"look further: tidegauge incidents --all -c {config}", markup=False)
+
+
+@app.command(epilog="Example: tidegauge up")
+def up(
+    port: Annotated[int, typer.Option(help="of Airflow's pages")] = 8080, config: Config = None
+) -> None:
+    """Start Airflow on this machine over the same store and history."""
+    from monitors.local import server
+
+    with terminal.err.status("starting Airflow") as status_line:
+        started = server.up(
+            config,
+            port=port,
+            progress=lambda what, ready, of: status_line.update(f"{what} ({ready}/{of})"),
+        )
+    terminal.out.print(f"Airflow: {started.url}" + ("" if started.started else " (ran already)"))
+    users = ([name, role, password] for name, (role, password) in started.users.items())
+    terminal.table("Users", ["user", "role", "password"], users)
+    terminal.out.print("All DAGs are paused: unpause what you want scheduled. Stop: make down")
+
+
+@app.command(epilog="Example: tidegauge down")
+def down(config: Config = None) -> None:
+    """Stop what `tidegauge up` started."""
+    from monitors.local import server
+
+    stopped = server.down(config)
+    terminal.out.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+source_app = typer.Typer(help="The production log.", no_args_is_help=True)
+app.add_typer(source_app, name="source")
+
+
+@source_app.command("ddl", epilog="Example: tidegauge source ddl")
+def source_ddl(config: Config = None) -> None:
+    """Print the statements that give the log a stored, indexed sample key."""
+    from monitors.logs.ddl import sample_key_ddl
+
+    suite = _suite(config)
+    for statement in sample_key_ddl(suite.source, suite.settings.sampling.seed):
+        terminal.out.print(f"{statement};", markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A believable product's traffic, with planted and documented incidents."""

@@ -1,0 +1,1 @@
+"""Whether users ask for something else than before: columns, embeddings, topics."""

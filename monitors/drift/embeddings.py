@@ -1,0 +1,120 @@
+"""Weekly: do users ask for something new? Three tests on embeddings, each good at another thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitors.context import Context
+from monitors.logs.sampled import read_sample
+from monitors.monitor import monitor
+from monitors.reference import is_reference, reference_days
+from monitors.statistics.intervals import wilson
+from monitors.statistics.multiplicity import holm
+from monitors.statistics.neighbours import density_scan, novelty_tail
+from monitors.statistics.two_sample import mmd_permutation
+from sql.measurement import Measurement, Status
+from sql.window import Grain, Window
+
+_MINIMUM = 50
+# MMD keeps a kernel of (n + m)² numbers; this many a side decide as well and in a second.
+_MMD_ROWS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One test's effect (what share or distance), its interval if it has one, and its p-value."""
+
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    baseline: float | None
+    p_value: float
+    unit: str
+
+
+@monitor(name="embeddings", grain=Grain.WEEK)
+def embeddings(window: Window, context: Context) -> Iterator[Measurement]:
+    """Compare the week's input embeddings with the reference period's.
+
+    The density scan finds a small dense new topic, the novelty tail what is new but scattered,
+    maximum mean discrepancy a broad shift (Gretton et al. 2012). Their p-values are adjusted by
+    Holm over the three; the effect of the scan is the share of traffic above expectation in the
+    densest new region.
+    """
+    current = _texts([window], context)
+    if not current:
+        yield _nothing(window, Status.NO_DATA, "empty_window", 0)
+        return
+    if is_reference(window, context):
+        yield _nothing(window, Status.INSUFFICIENT, "reference_period", len(current))
+        return
+    past = _texts(reference_days(context), context)
+    if min(len(past), len(current)) < _MINIMUM:
+        yield _nothing(window, Status.INSUFFICIENT, "too_few_rows", len(current))
+        return
+    embed = context.embedder().embed
+    found = compare(embed(past), embed(current), seed=context.settings.drift.seed)
+    adjusted = holm([one.p_value for one in found])
+    for one, p_value in zip(found, adjusted, strict=True):
+        yield Measurement(
+            monitor="embeddings",
+            metric=one.metric,
+            window=window,
+            value=one.value,
+            low=one.low,
+            high=one.high,
+            n=len(current),
+            baseline=one.baseline,
+            evidence=float(p_value),
+            method="p-value; Holm over density scan, novelty tail and MMD",
+            unit=one.unit,
+        )
+
+
+def compare(past: NDArray[np.float32], current: NDArray[np.float32], *, seed: int) -> list[Found]:
+    """The three tests on unit vectors of shapes (n, d) and (m, d)."""
+    region = density_scan(past, current)
+    members, m = len(region.members), len(current)
+    low, high = wilson(members, m)
+    expected = max(0.0, members / m - region.excess)
+    tail = novelty_tail(past, current)
+    tail_low, tail_high = wilson(tail.share * m, m)
+    chosen = np.random.default_rng(seed)
+    some_past = past[np.sort(chosen.permutation(len(past))[:_MMD_ROWS])]
+    some_current = current[np.sort(chosen.permutation(m)[:_MMD_ROWS])]
+    mmd2, mmd_p = mmd_permutation(some_past, some_current, seed=seed)
+    return [
+        Found("drift.embedding.density_scan", members / m, low, high, expected, region.p, "ratio"),
+        Found("drift.embedding.novelty", tail.share, tail_low, tail_high, 0.05, tail.p, "ratio"),
+        Found("drift.embedding.mmd", mmd2, None, None, 0.0, mmd_p, "distance"),
+    ]
+
+
+def _texts(windows: Sequence[Window], context: Context) -> list[str]:
+    """Sampled inputs, at most ``embedding_rows`` of them: the first by sample order, each day."""
+    limit = context.settings.drift.embedding_rows
+    texts: list[str] = []
+    for window in windows:
+        batch = read_sample(window, context).batch
+        if len(batch):
+            texts.extend(text for text in batch["input"] if text)
+    if len(texts) <= limit:
+        return texts
+    generator = np.random.default_rng(context.settings.drift.seed)
+    return [texts[index] for index in np.sort(generator.permutation(len(texts))[:limit])]
+
+
+def _nothing(window: Window, status: Status, reason: str, n: int) -> Measurement:
+    return Measurement(
+        monitor="embeddings",
+        metric="drift.embedding.density_scan",
+        window=window,
+        n=n,
+        status=status,
+        reason=reason,
+    )

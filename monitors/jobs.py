@@ -1,0 +1,378 @@
+"""The scheduled jobs, step by step: Airflow, the command line and tests all call these functions.
+
+Light to import (a DAG file does): whatever is heavy is imported inside the step that needs it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sql.errors import ConfigurationError
+from sql.window import Grain, Window
+
+if TYPE_CHECKING:
+    from monitors.suite import Suite
+
+Facts = dict[str, int | float | str]
+Progress = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one step is asked to do.
+
+    Args:
+        window: the job's window; None for jobs without one (relay, retention, pin).
+        shard, shards: which part of the window, of how many.
+        params: what a person gave (pin_baseline: name, reason, actor, digest).
+    """
+
+    job: str
+    window: Window | None
+    shard: int = 0
+    shards: int = 1
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def span(self) -> Window:
+        """The window of a job that has one.
+
+        Raises:
+            ConfigurationError: none was given.
+        """
+        if self.window is None:
+            raise ConfigurationError(f"{self.job} needs a window", mend="give --window")
+        return self.window
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One restartable part of a job; ``shards``: may it be split among workers?"""
+
+    name: str
+    function: Callable[[Task, Suite], Facts]
+    doc: str
+    shards: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A scheduled piece of work.
+
+    Args:
+        grain: of its windows; None when it has none.
+        schedule: cron expression of its DAG.
+        alias: short name for the command line.
+    """
+
+    name: str
+    alias: str
+    grain: Grain | None
+    schedule: str | None
+    doc: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What a run did: the facts of each step, or that there was nothing to do."""
+
+    job: str
+    window: str
+    status: str
+    skipped: bool
+    seconds: float
+    facts: dict[str, Facts]
+
+
+# ── steps ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _ready(task: Task, suite: Suite) -> Facts:
+    from monitors.logs.intake import ensure_landed
+
+    ensure_landed(task.span, suite.context)
+    return {}
+
+
+def _sample(task: Task, suite: Suite) -> Facts:
+    from monitors.logs.draw import draw_sample
+
+    report = draw_sample(task.span, suite.context)
+    return {"rows": report.rows, "sampled": report.sampled, "quarantined": report.quarantined}
+
+
+def _safety(task: Task, suite: Suite) -> Facts:
+    from monitors.quality.safety import scan_shard
+
+    return scan_shard(task.span, suite.context, task.shard, task.shards)
+
+
+def _score(task: Task, suite: Suite) -> Facts:
+    from monitors.quality.scoring import score_sample
+
+    return score_sample(task.span, suite.context)
+
+
+def _measure(task: Task, suite: Suite) -> Facts:
+    """Run every configured monitor of the job; a monitor that breaks does not stop the others."""
+    counts = {"monitors": 0, "measurements": 0, "errors": 0}
+    for monitor in suite.monitors_of(task.job):
+        published, failed = suite.measure(monitor, task.span)
+        counts["monitors"] += 1
+        counts["measurements"] += published
+        counts["errors"] += failed
+    return dict(counts)
+
+
+def _alert(task: Task, suite: Suite) -> Facts:
+    return suite.evaluate_rules(task.job, task.span)
+
+
+def _replay(task: Task, suite: Suite) -> Facts:
+    from monitors.provider.replay import replay
+
+    facts: Facts = {"providers": len(suite.settings.providers)}
+    with suite.recorded_provider():
+        for name in suite.settings.providers:
+            for key, value in replay(name, task.span, suite.context).items():
+                facts[f"{name}_{key}"] = value
+    return facts
+
+
+def _report(task: Task, suite: Suite) -> Facts:
+    from monitors.drift.report import write_report
+
+    path = write_report(task.span, suite.context)
+    return {"report": path.name if path else ""}
+
+
+def _batch(task: Task, suite: Suite) -> Facts:
+    from monitors.review.batch import make_batch
+
+    facts = dict(make_batch(task.span, suite.context))
+    if suite.settings.demo.enabled:
+        from monitors.demo.evaluators import rate_batch
+
+        facts["simulated_labels"] = rate_batch(task.span, suite.context)
+    return facts
+
+
+def _deliver(_task: Task, suite: Suite) -> Facts:
+    return suite.deliver()
+
+
+def _purge(_task: Task, suite: Suite) -> Facts:
+    from monitors.retention import purge
+
+    return purge(suite.context)
+
+
+def _pin(task: Task, suite: Suite) -> Facts:
+    with suite.recorded_provider():
+        return suite.pin(task.params)
+
+
+def _approve(task: Task, suite: Suite) -> Facts:
+    return suite.approve(task.params)
+
+
+_MEASURE = Step("measure", _measure, "run the job's monitors and publish their measurements")
+_ALERT = Step("alert", _alert, "judge the measurements by the rules; open, update, close incidents")
+
+JOBS: dict[str, Job] = {
+    job.name: job
+    for job in (
+        Job(
+            "daily_quality",
+            "daily",
+            Grain.DAY,
+            "0 0 * * *",
+            "Score yesterday: safety on every output, the other layers on the sample, operations.",
+            (
+                Step("ready", _ready, "wait until the window has landed in the log"),
+                Step("sample", _sample, "draw the day's sample, redact it, keep it"),
+                Step("safety", _safety, "scan every output", shards=True),
+                Step("score", _score, "run the scorers on the sample"),
+                _MEASURE,
+                _ALERT,
+            ),
+        ),
+        Job(
+            "provider_drift",
+            "provider",
+            Grain.DAY,
+            "0 0 * * *",
+            "Replay the pinned prompts and compare with the pin; read the log for a changed model.",
+            (Step("replay", _replay, "ask the provider the pinned prompts"), _MEASURE, _ALERT),
+        ),
+        Job(
+            "weekly_drift",
+            "weekly",
+            Grain.WEEK,
+            "0 0 * * 1",
+            "Compare the week's inputs, embeddings and topics with the reference.",
+            (_MEASURE, Step("report", _report, "write the week's drift report"), _ALERT),
+        ),
+        Job(
+            "monthly_review",
+            "monthly",
+            Grain.MONTH,
+            "0 0 1 * *",
+            "Draw the month's review batch and say what people's labels say of the scores.",
+            (Step("batch", _batch, "draw and write the review batch"), _MEASURE, _ALERT),
+        ),
+        Job(
+            "quarterly_evaluation",
+            "quarterly",
+            Grain.QUARTER,
+            "0 0 1 1,4,7,10 *",
+            "Is the judge still fit, and does the golden set still cover the traffic?",
+            (_MEASURE, _ALERT),
+        ),
+        Job(
+            "alert_relay",
+            "relay",
+            None,
+            "*/5 * * * *",
+            "Send what the outbox holds, each message once.",
+            (Step("deliver", _deliver, "send due messages"),),
+        ),
+        Job(
+            "retention",
+            "retention",
+            None,
+            "30 3 * * *",
+            "Remove texts and vectors that are older than the retention period.",
+            (Step("purge", _purge, "delete what is too old"),),
+        ),
+        Job(
+            "pin_baseline",
+            "pin",
+            None,
+            None,
+            "Pin a provider's answers as the baseline, once a person approves.",
+            (
+                Step("pin", _pin, "ask the provider and store the candidate baseline"),
+                Step("approve", _approve, "make the candidate the pin"),
+            ),
+        ),
+    )
+}
+SCHEDULED = tuple(name for name, job in JOBS.items() if job.grain is not None)
+
+
+def find_job(name: str) -> Job:
+    """A job by its name or alias.
+
+    Raises:
+        ConfigurationError: there is none of that name.
+    """
+    for job in JOBS.values():
+        if name in (job.name, job.alias):
+            return job
+    known = ", ".join(sorted(job.alias for job in JOBS.values()))
+    raise ConfigurationError(f"there is no job {name!r}", mend=f"choose one of {known}")
+
+
+# ── running ──────────────────────────────────────────────────────────────────────────────────
+
+
+def run_step(
+    job: str,
+    step: str,
+    window: Window | None = None,
+    *,
+    shard: int = 0,
+    shards: int = 1,
+    config: str | None = None,
+    as_of: datetime | None = None,
+    params: Mapping[str, str] | None = None,
+) -> Facts:
+    """Do one step and record that it was done.
+
+    Args:
+        config: path of the configuration; None finds it as the command line does.
+        as_of: the present instant, for replays of the past; None is the real one.
+
+    Returns:
+        counts and ids, small enough for XCom; never a text of a user or a model.
+
+    Raises:
+        TidegaugeError: explained to a person; `LockHeld` and `NotReady` deserve a retry.
+    """
+    from monitors.suite import open_suite
+
+    suite = open_suite(config, as_of=as_of)
+    chosen = find_job(job)
+    part = next((part for part in chosen.steps if part.name == step), None)
+    if part is None:
+        raise ConfigurationError(f"{job} has no step {step!r}")
+    task = Task(chosen.name, window, shard, shards, dict(params or {}))
+    began = time.monotonic()
+    with suite.store.lock(f"{chosen.name}/{step}/{window or '-'}/{shard}-{shards}"):
+        facts = part.function(task, suite)
+        if window is not None:
+            seconds = time.monotonic() - began
+            last = part is chosen.steps[-1]
+            suite.record_step(chosen.name, step, window, shard, facts, seconds, last=last)
+    return facts
+
+
+def shard_count(job: str, config: str | None = None) -> int:
+    """Into how many parts the sharded steps of ``job`` are split."""
+    from monitors.suite import open_suite
+
+    sharded = any(step.shards for step in find_job(job).steps)
+    return open_suite(config).settings.quality.safety_shards if sharded else 1
+
+
+def is_done(job: str, window: Window, *, config: str | None = None) -> bool:
+    """Has this very work been finished under the present configuration, over the same rows?"""
+    from monitors.suite import open_suite
+
+    return open_suite(config).is_done(find_job(job).name, window)
+
+
+def run(
+    job: str,
+    window: Window | None = None,
+    *,
+    config: str | None = None,
+    progress: Progress | None = None,
+    force: bool = False,
+    as_of: datetime | None = None,
+    params: Mapping[str, str] | None = None,
+) -> JobResult:
+    """Do all steps of a job in this process; nothing when it is done already, unless forced."""
+    chosen = find_job(job)
+    began = time.monotonic()
+    if window is not None and window.grain is not chosen.grain:
+        wanted = chosen.grain.value if chosen.grain else "no window"
+        raise ConfigurationError(f"{chosen.alias} takes {wanted}, not the {window.grain} {window}")
+    if window is not None and not force and is_done(job, window, config=config):
+        return JobResult(chosen.name, str(window), "done", True, time.monotonic() - began, {})
+    facts: dict[str, Facts] = {}
+    for step in chosen.steps:
+        if progress:
+            progress(chosen.name, step.name)
+        shards = shard_count(job, config) if step.shards else 1
+        for shard in range(shards):
+            facts[step.name] = run_step(
+                job,
+                step.name,
+                window,
+                shard=shard,
+                shards=shards,
+                config=config,
+                as_of=as_of,
+                params=params,
+            )
+    status = str(facts[chosen.steps[-1].name].get("status", "complete"))
+    return JobResult(
+        chosen.name, str(window or "-"), status, False, time.monotonic() - began, facts
+    )

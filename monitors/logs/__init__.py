@@ -1,0 +1,1 @@
+"""Reading production logs: sources, importers, intake checks, sampling and redaction."""

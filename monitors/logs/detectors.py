@@ -1,0 +1,359 @@
+"""What an address, a telephone number, a card … looks like, and what proves that it is one."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+Proof = Callable[[str, str, str], bool]
+MASK = "\x1f"  # stands where an earlier kind was found
+_PLACEHOLDER = re.compile(rf"(?s)^.*(?:[A-Z]\]|{MASK})")
+_GROUP = re.compile(r"[^ ./()\-]+")
+_TRIMMED = 4
+_NEAR = 32  # characters before a number in which a word may say what it is
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """A candidate's shape in RE2 syntax, and its proof.
+
+    Args:
+        kind: becomes the placeholder.
+        pattern: group 1, where there is one, is what is replaced.
+        proof: of (candidate, up to 32 characters before it in lower case, the character after).
+        divisible: numbers may run into each other ("4111 1111 1111 1111 123"), so a candidate
+            may be several; up to three groups at either end are tried without.
+    """
+
+    kind: str
+    pattern: str
+    proof: Proof
+    divisible: bool = False
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where the text holds one."""
+        for match in _compiled(self.pattern).finditer(text):
+            start, end = match.span(1 if match.re.groups else 0)
+            if self.divisible:
+                yield from self._parts(text, start, end)
+            elif self._proves(text, start, end):
+                yield start, end
+
+    def _parts(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+        groups = [(start + m.start(), start + m.end()) for m in _GROUP.finditer(text[start:end])]
+        count = len(groups)
+        for left in range(min(_TRIMMED, count)):
+            begin = start if left == 0 else groups[left][0]
+            for right in range(count - 1, max(left, count - _TRIMMED) - 1, -1):
+                if self._proves(text, begin, groups[right][1]):
+                    yield begin, groups[right][1]
+                    if right + 1 < count:
+                        yield from self._parts(text, groups[right + 1][0], end)
+                    return
+
+    def _proves(self, text: str, start: int, end: int) -> bool:
+        # What a placeholder says ("[PHONE]") is no word of the text, and nothing beyond it may
+        # count: redacting twice must be redacting once.
+        before = _PLACEHOLDER.sub("", text[max(0, start - _NEAR) : start])
+        return self.proof(text[start:end], before.lower(), text[end : end + 1])
+
+
+@cache
+def _compiled(pattern: str) -> Any:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(pattern, options)
+
+
+# ── proofs ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _always(_candidate: str, _before: str, _after: str) -> bool:
+    return True
+
+
+def _stands_alone(before: str, after: str) -> bool:
+    """No digit, letter or decimal point runs on into the candidate."""
+    decimal = before.endswith(".") and before[-2:-1].isdigit()
+    return not (before[-1:].isalnum() or before.endswith("_") or after.isalnum() or decimal)
+
+
+def _digits(text: str) -> str:
+    return "".join(character for character in text if character.isdigit())
+
+
+# First digits of the card networks and the lengths that they use (ISO/IEC 7812).
+_NETWORKS: tuple[tuple[range, tuple[int, ...]], ...] = (
+    (range(4000, 5000), (13, 16, 19)),
+    (range(5100, 5600), (16,)),
+    (range(2221, 2721), (16,)),
+    (range(3400, 3500), (15,)),
+    (range(3700, 3800), (15,)),
+    (range(3000, 3100), (14, 16, 19)),
+    (range(3500, 3600), (16, 17, 18, 19)),
+    (range(3600, 3700), (14, 16, 19)),
+    (range(3800, 4000), (14, 16, 19)),
+    (range(5000, 5100), (13, 14, 15, 16, 17, 18, 19)),
+    (range(5600, 5900), (13, 14, 15, 16, 17, 18, 19)),
+    (range(6000, 7000), (16, 17, 18, 19)),
+)
+
+
+def _is_card(candidate: str, before: str, after: str) -> bool:
+    from stdnum import luhn
+
+    digits = _digits(candidate)
+    if not _stands_alone(before, after) or before.endswith("+") or len(set(digits)) < 2:
+        return False
+    first = int(digits[:4])
+    network = any(first in numbers and len(digits) in sizes for numbers, sizes in _NETWORKS)
+    return network and luhn.is_valid(digits)
+
+
+def _is_iban(candidate: str, before: str, after: str) -> bool:
+    from stdnum import iban
+
+    return _stands_alone(before, after) and iban.is_valid(candidate, check_country=False)
+
+
+def _is_ipv4(candidate: str, before: str, after: str) -> bool:
+    if not _stands_alone(before, after) or before.endswith(("v", "version ", "release ", "§ ")):
+        return False
+    return _names_a_machine(candidate)
+
+
+def _is_ipv6(candidate: str, before: str, after: str) -> bool:
+    # '::' is C++ and '12:30:45' a time; an address of a machine has more and a digit.
+    if candidate.count(":") < 3 or not any(character.isdigit() for character in candidate):
+        return False
+    return not before[-1:].isalnum() and not after.isalnum() and _names_a_machine(candidate)
+
+
+def _names_a_machine(candidate: str) -> bool:
+    try:
+        address = ipaddress.ip_address(candidate)
+    except ValueError:
+        return False
+    mask = candidate.startswith("255.")
+    return not (address.is_loopback or address.is_unspecified or address.is_multicast or mask)
+
+
+_PHONE_WORDS = ("phone", "tel", "call", "mobile", "cell", "whatsapp", "fax", "handy", "sms", "text")
+_PHONE_REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "IN", "BR", "CN", "JP", "AU")
+
+
+def _is_phone(candidate: str, before: str, after: str) -> bool:
+    in_a_name = before.endswith(("/", "=", "#")) and not candidate.startswith("+")
+    digits = _digits(candidate)
+    if in_a_name or not _stands_alone(before, after):
+        return False
+    if not 7 <= len(digits) <= 15:
+        return False
+    if candidate.startswith(("+", "00")):
+        return _in_numbering_plan("+" + digits.removeprefix("00"), None)
+    if any(word in before for word in _PHONE_WORDS):
+        return any(_in_numbering_plan(candidate, region) for region in _PHONE_REGIONS)
+    groups = [len(part) for part in candidate.translate(_SEPARATORS).split()]
+    return groups in ([3, 3, 4], [1, 3, 3, 4]) and _in_numbering_plan(candidate, "US")
+
+
+_SEPARATORS = str.maketrans("()-./", "     ")
+
+
+def _in_numbering_plan(number: str, region: str | None) -> bool:
+    import phonenumbers
+
+    try:
+        return bool(phonenumbers.is_valid_number(phonenumbers.parse(number, region)))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def _is_national_id(candidate: str, before: str, after: str) -> bool:
+    """By check digits where the format is unmistakable, else also by a word before it."""
+    if not _stands_alone(before, after):
+        return False
+    for check, shape, words in _national_ids():
+        fits = shape(candidate) or any(word in before for word in words)
+        if fits and check(candidate):
+            return True
+    return False
+
+
+@cache
+def _national_ids() -> tuple[
+    tuple[Callable[[str], bool], Callable[[str], bool], tuple[str, ...]], ...
+]:
+    """(validator, is the written form unmistakable, words that announce it)."""
+    from stdnum.be import nn
+    from stdnum.br import cpf
+    from stdnum.ca import sin
+    from stdnum.ch import ssn as ahv
+    from stdnum.cn import ric
+    from stdnum.de import idnr
+    from stdnum.es import dni, nie
+    from stdnum.fi import hetu
+    from stdnum.fr import nir
+    from stdnum.gb import nhs
+    from stdnum.in_ import aadhaar
+    from stdnum.it import codicefiscale
+    from stdnum.nl import bsn
+    from stdnum.pl import pesel
+    from stdnum.se import personnummer
+    from stdnum.us import ssn
+
+    def form(shape: str) -> Callable[[str], bool]:
+        """``9`` stands for a digit, ``A`` for a letter; the rest for itself."""
+        return lambda text: _form(text) == shape
+
+    def never(_text: str) -> bool:
+        return False
+
+    def letters(text: str) -> bool:
+        return any(character.isalpha() for character in text)
+
+    return (
+        (ssn.is_valid, form("999-99-9999"), ("ssn", "social security")),
+        (nir.is_valid, form("9 99 99 99 999 999 99"), ("nir", "sécurité sociale")),
+        (codicefiscale.is_valid, letters, ()),
+        (dni.is_valid, letters, ()),
+        (nie.is_valid, letters, ()),
+        (hetu.is_valid, letters, ("hetu",)),
+        (_is_nino, letters, ()),
+        (cpf.is_valid, form("999.999.999-99"), ("cpf",)),
+        (ahv.is_valid, form("999.9999.9999.99"), ("ahv", "avs")),
+        (nn.is_valid, form("99.99.99-999.99"), ("rijksregister", "registre national")),
+        (aadhaar.is_valid, form("9999 9999 9999"), ("aadhaar",)),
+        (ric.is_valid, form("9" * 18), ()),
+        (ric.is_valid, form("9" * 17 + "A"), ()),
+        (nhs.is_valid, never, ("nhs",)),
+        (sin.is_valid, never, ("sin", "social insurance")),
+        (bsn.is_valid, never, ("bsn", "burgerservice")),
+        (pesel.is_valid, never, ("pesel",)),
+        (idnr.is_valid, never, ("steuer", "tax id", "idnr")),
+        (personnummer.is_valid, form("999999-9999"), ("personnummer",)),
+    )
+
+
+def _form(text: str) -> str:
+    return "".join("9" if c.isdigit() else "A" if c.isalpha() else c for c in text)
+
+
+def _is_nino(candidate: str) -> bool:
+    text = candidate.replace(" ", "").upper()
+    plain = _form(text) == "AA999999A" and text[-1] in "ABCD"
+    return plain and not set(text[0]) & set("DFIQUV") and not set(text[1]) & set("DFIQUVO")
+
+
+def _looks_random(candidate: str, _before: str, _after: str) -> bool:
+    """Is a long token a key? Mixed classes and at least 4 bits a character (Shannon)."""
+    classes = (str.islower, str.isupper, str.isdigit)
+    if not all(any(is_class(c) for c in candidate) for is_class in classes):
+        return False
+    if max(len(word) for word in candidate.replace("-", "/").split("/")) < 24:
+        return False  # a path or a slug is many words
+    total = len(candidate)
+    if sum(ord(b) - ord(a) == 1 for a, b in pairwise(candidate)) > total / 2:
+        return False  # an alphabet
+    counts = Counter(candidate).values()
+    return -sum(n / total * math.log2(n / total) for n in counts) >= 4.0
+
+
+def _is_password(candidate: str, _before: str, _after: str) -> bool:
+    """After "password:" a word of prose may follow; a password mixes letters with something."""
+    return any(c.isalpha() for c in candidate) and any(not c.isalpha() for c in candidate[:-1])
+
+
+# ── the kinds ────────────────────────────────────────────────────────────────────────────────
+
+_PREFIXED = (
+    r"\b(?:sk-(?:ant-|proj-)?[A-Za-z0-9_\-]{20,}|[srp]k_(?:live|test)_[A-Za-z0-9]{16,}"
+    r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{40,}|glpat-[A-Za-z0-9_\-]{20,}"
+    r"|xox[abeoprs]-[A-Za-z0-9\-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b|AIza[A-Za-z0-9_\-]{35}"
+    r"|hf_[A-Za-z0-9]{30,}|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_\-]{50,}"
+    r"|SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}"
+    r"|eyJ[A-Za-z0-9_\-]{10,}\.eyJ[A-Za-z0-9_\-]{10,}(?:\.[A-Za-z0-9_\-]*)?)"
+)
+_NAMED = (
+    r"(?i)(?:password|passwd|pwd|passphrase|secret|api[_\- ]?key|(?:access|auth)[_\- ]?token"
+    r"|client[_\- ]?secret)[\"']?\s{0,3}(?:[:=]|\bis\b)\s{0,3}[\"'`]?"
+    r"([^\s\"'`,;<\[\]][^\s\"'`,;\[\]]{5,})"
+)
+
+DETECTORS: tuple[Detector, ...] = (
+    Detector(
+        "secret",
+        r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*KEY-----",
+        _always,
+    ),
+    Detector("secret", _PREFIXED, _always),
+    Detector("secret", _NAMED, _is_password),
+    Detector("secret", r"(?i)\bbearer\s+([A-Za-z0-9._~+/\-]{20,}=*)", _always),
+    Detector("secret", r"://[^\s/@:]*:([^\s/@]+)@", _always),
+    Detector("secret", r"\b[A-Za-z0-9+/_\-]{32,}={0,2}", _looks_random),
+    Detector(
+        "email",
+        r"[\pL\pN][\pL\pN._%+'\-]*@(?:[\pL\pN][\pL\pN\-]*\.)+\pL{2,24}",
+        _always,
+    ),
+    Detector(
+        "iban",
+        r"(?i)\b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,4})?\b",
+        _is_iban,
+        True,
+    ),
+    Detector("card", r"\b\d(?:[ \-]?\d){12,18}\b", _is_card, divisible=True),
+    Detector("ip", r"\b\d{1,3}(?:\.\d{1,3}){3}\b", _is_ipv4),
+    Detector("ip", r"(?i)[0-9a-f:]*:[0-9a-f:]*:[0-9a-f:]*:?[0-9a-f]*", _is_ipv6),
+    Detector(
+        "national_id", r"\b\d{1,4}(?:[ .\-]?\d{1,4}){2,7}[0-9Xx]\b", _is_national_id, divisible=True
+    ),
+    Detector("national_id", r"(?i)\b(?:[XYZ]-?)?\d{7,8}-?[A-Z]\b", _is_national_id),
+    Detector(
+        "national_id",
+        r"(?i)\b[A-Z]{6}[0-9LMNPQRSTUV]{2}[A-Z][0-9A-Z]{2}[A-Z][0-9A-Z]{3}[A-Z]\b",
+        _is_national_id,
+    ),
+    Detector("national_id", r"(?i)\b[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b", _is_national_id),
+    Detector("national_id", r"\b\d{6}[\-+A-FU-Y]\d{3}[0-9A-Y]\b", _is_national_id),
+    Detector(
+        "phone", r"(?:\+|\b|\()\d(?:(?:[ ./\-]?\(?|\)[ \-]?)\d){6,17}\b", _is_phone, divisible=True
+    ),
+)
+
+
+def _of(*kinds: str) -> tuple[int, ...]:
+    return tuple(place for place, detector in enumerate(DETECTORS) if detector.kind in kinds)
+
+
+# Cheaper shapes, each of which every candidate of its kinds contains; together they are one set.
+FIRST_PASS: tuple[tuple[str, tuple[int, ...]], ...] = (
+    (r"@[^\s@]+\.[^\s@.]{2}", _of("email")),
+    (r"\d(?:[ ()./\-]{0,3}\d){6}", _of("card", "national_id", "phone")),
+    (r"\d(?:\.\d{1,3}){3}|\d{1,3}\.\d{1,3}\.\d{1,3}\.\d", _of("ip")),
+    (r"(?i)[0-9a-f]{0,4}:[0-9a-f]{0,4}:[0-9a-f]{0,4}:", _of("ip")),
+    (r"(?i)[A-Z]{2}\d{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}", _of("iban")),
+    (
+        r"(?i)\d{7}-?[A-Z]|[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]|\d{6}[\-+A-Y]\d{3}",
+        _of("national_id"),
+    ),
+    (r"(?i)[A-Z]{6}[0-9L-V]{2}[A-Z][0-9A-Z]{2}[A-Z]", _of("national_id")),
+    (r"[A-Za-z0-9+/_\-]{32}|-----BEGIN|://[^\s/@]*:[^\s/@]+@", _of("secret")),
+    (
+        r"sk-|[srp]k_|gh[pousr]_|glpat-|xox[abeoprs]-|AKIA|ASIA|AIza|hf_|npm_|SG\.|eyJ",
+        _of("secret"),
+    ),
+    (
+        r"(?i)bearer\s|pass(?:word|wd|phrase)|pwd|secret|api[_\- ]?key|(?:access|auth)[_\- ]?token",
+        _of("secret"),
+    ),
+)

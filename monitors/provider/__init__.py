@@ -1,0 +1,1 @@
+"""Whether the model behind the API is still the one that was pinned."""

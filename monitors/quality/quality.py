@@ -1,0 +1,190 @@
+"""How good the day was: the sample's mean score by scorer, overall and in every slice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitors.context import Context
+from monitors.monitor import monitor
+from monitors.quality import slices
+from monitors.quality.baseline import Baseline
+from monitors.quality.profile import (
+    Profile,
+    Sums,
+    baseline_in,
+    keep,
+    profile_of,
+    reference_profiles,
+)
+from monitors.quality.scored import Rows, Scores, read_rows, read_scores
+from monitors.quality.scoring import FAILED, lacks, sample_scorers
+from monitors.reference import is_reference, reference_days
+from monitors.scorer import Scorer
+from sql.measurement import Measurement, Status
+from sql.window import Grain, Window
+
+_METHOD = (
+    "log e-value; betting on the scores against no fall, days as clusters; "
+    "mean weighted by inverse inclusion probability; Wilson at the effective sample size"
+)
+
+
+@monitor(name="quality", grain=Grain.DAY)
+def quality(window: Window, context: Context) -> Iterator[Measurement]:
+    """``correctness.score``, ``usefulness.score`` and ``delight.score`` ``{scorer}``: mean scores.
+
+    Overall and by each slice field, weighted so that the sample speaks for the day. Baseline:
+    the reference's days, scored by the same version. Evidence: the log e-value that the mean fell
+    by more than ``[quality] tolerance``. ``quality.unscored_share{scorer}``: sampled rows that
+    have no score.
+    """
+    rows = read_rows(window, context, slices.fields_in(context, context.settings.quality.slices))
+    runnable = [s for s in sample_scorers(context) if not lacks(s, context)]
+    scores = {s.name: read_scores(window, context, s, rows) for s in runnable}
+    profiles = {s.name: (s.version_in(context), profile_of(rows, scores[s.name])) for s in runnable}
+    if runnable:
+        keep(window, profiles, context)
+    reference: dict[str, list[Profile]] = {}
+    if not is_reference(window, context):
+        reference = reference_profiles(reference_days(context), runnable, context)
+    for scorer in sample_scorers(context):
+        if reason := lacks(scorer, context):
+            yield _nothing(scorer, window, reason)
+        elif not len(rows):
+            yield _nothing(scorer, window, "no_sample")
+        else:
+            yield _unscored(scorer, window, scores[scorer.name], len(rows))
+            yield from _means(
+                scorer,
+                window,
+                context,
+                rows,
+                scores[scorer.name],
+                reference.get(scorer.name, []),
+            )
+
+
+def _nothing(scorer: Scorer, window: Window, reason: str) -> Measurement:
+    return Measurement(
+        monitor="quality",
+        metric=f"{scorer.layer}.score",
+        labels={"scorer": scorer.name},
+        window=window,
+        n=0,
+        status=Status.NO_DATA,
+        reason=reason,
+    )
+
+
+def _unscored(scorer: Scorer, window: Window, scores: Scores, n: int) -> Measurement:
+    from monitors.statistics.intervals import wilson
+
+    missing = n - int(scores.known.sum())
+    low, high = wilson(missing, n)
+    return Measurement(
+        monitor="quality",
+        metric="quality.unscored_share",
+        labels={"scorer": scorer.name},
+        window=window,
+        n=n,
+        value=missing / n,
+        low=low,
+        high=high,
+        reason=scores.reasons.most_common(1)[0][0] if missing else "",
+        method="of the sampled rows; Wilson interval",
+    )
+
+
+def _means(
+    scorer: Scorer,
+    window: Window,
+    context: Context,
+    rows: Rows,
+    scores: Scores,
+    reference: Sequence[Profile],
+) -> Iterator[Measurement]:
+    known = scores.known
+    members = {place: found[known[found]] for place, found in rows.places().items()}
+    sizes = {place: float(len(found)) for place, found in members.items() if len(found)}
+    if not sizes:
+        yield _nothing(scorer, window, scores.reasons.most_common(1)[0][0])
+        return
+    broken = scores.reasons[FAILED] + scores.reasons["unscored"]
+    for place in slices.reported(sizes):
+        chosen = members[place]
+        about = {
+            "monitor": "quality",
+            "metric": f"{scorer.layer}.score",
+            "labels": slices.labels(place, scorer=scorer.name),
+            "window": window,
+        }
+        yield mean_score(
+            about,
+            scores.values[chosen],
+            rows.weights[chosen],
+            baseline_in(place, reference),
+            context,
+            partial=FAILED if broken else "",
+        )
+
+
+def mean_score(
+    about: dict[str, Any],
+    values: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    baseline: Baseline | None,
+    context: Context,
+    *,
+    partial: str = "",
+) -> Measurement:
+    """One weighted mean with its interval, and with evidence that it fell, if there is a baseline.
+
+    Args:
+        partial: a reason why rows are missing that should be there.
+    """
+    from monitors.statistics.intervals import detectable_mean_difference, mean_interval
+    from monitors.statistics.sequential import log_e_value_mean_fell
+
+    settings = context.settings.quality
+    mean, low, high = mean_interval(values, weights, bounded=True)
+    status, reason = Status.COMPLETE, ""
+    if len(values) < settings.minimum_n:
+        status, reason = Status.INSUFFICIENT, "too_few"
+    elif partial:
+        status, reason = Status.PARTIAL, partial
+    own = Sums.of(values, weights)
+    evidence = None
+    spread, before, effect = float(np.std(values)), math.inf, 1.0
+    if baseline is not None:
+        spread, before = baseline.spread, baseline.n
+        effect = baseline.design_effect(own.effective)
+        evidence = log_e_value_mean_fell(
+            values,
+            min(baseline.floor(settings.tolerance), 1 - 1e-6),
+            weights=weights,
+            spread=spread,
+            design_effect=effect,
+        )
+    detectable = None
+    if len(values) >= 2 and spread > 0:
+        detectable = detectable_mean_difference(
+            spread, before, spread * math.sqrt(effect), own.effective
+        )
+    return Measurement(
+        **about,
+        value=mean,
+        low=low,
+        high=high,
+        n=len(values),
+        baseline=None if baseline is None else baseline.mean,
+        evidence=evidence,
+        detectable=detectable,
+        method=_METHOD,
+        status=status,
+        reason=reason,
+    )

@@ -1,0 +1,201 @@
+"""What the month's labels say: how far people agree, and what the traffic is truly worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+from sqlalchemy import select
+
+from monitors.context import Context
+from monitors.monitor import monitor
+from monitors.review.batch import batch_id
+from monitors.review.rated import Rated, rated_items
+from monitors.review.rubric import DIMENSIONS
+from monitors.review.scores import judge_scores
+from sql.measurement import Measurement, Status
+from sql.tables import label, review_batch, sample
+from sql.window import Grain, Window
+
+# Intervals of prediction-powered estimates cover too seldom below so many labels.
+MINIMUM_LABELS = 30
+MINIMUM_PAIRS = 10
+# Two people a point apart see the same thing; two points are put to a third.
+_SAME = 1
+
+
+@monitor(name="review", grain=Grain.MONTH)
+def review(window: Window, context: Context) -> Iterator[Measurement]:
+    """The month's batch, by its submitted ratings.
+
+    ``review.items`` rated so far; ``review.agreement{dimension}`` and
+    ``review.krippendorff_alpha{dimension}`` between people who rated the same item;
+    ``review.quality{scorer}``, the share of good answers in the traffic: the judge's mean over the
+    month's sample, corrected by people's verdicts (PPI++, Angelopoulos, Duchi, Zrnic 2023) with
+    the batch's probabilities; its baseline is the judge's mean alone. Where the interval leaves
+    the baseline, the judge is biased.
+    """
+    name = batch_id(window, context)
+    found = context.store.rows(select(review_batch).where(review_batch.c.batch_id == name))
+    if not found:
+        yield _said(window, "review.items", {}, Status.NO_DATA, "no_batch", unit="count")
+        return
+    items = rated_items([name], context)
+    if not items:
+        yield _said(window, "review.items", {}, Status.NO_DATA, "no_labels", unit="count")
+        return
+    yield Measurement(
+        monitor="review",
+        metric="review.items",
+        window=window,
+        value=float(len(items)),
+        baseline=float(found[0].design["items"]),
+        n=len(items),
+        method="items with a submitted rating; the baseline is the batch's size",
+        unit="count",
+    )
+    for dimension in DIMENSIONS:
+        yield from _agreement(dimension, items, window)
+    yield _quality(items, window, context)
+    yield from _pace(name, window, context)
+
+
+def _agreement(dimension: str, items: Sequence[Rated], window: Window) -> Iterator[Measurement]:
+    from monitors.statistics.agreement import krippendorff_alpha
+    from monitors.statistics.intervals import wilson
+
+    labels = {"dimension": dimension}
+    shared = [values for item in items if len(values := item.values(dimension)) > 1]
+    pairs = [pair for values in shared for pair in combinations(values, 2)]
+    if len(pairs) < MINIMUM_PAIRS:
+        for metric in ("review.agreement", "review.krippendorff_alpha"):
+            yield _said(window, metric, labels, Status.INSUFFICIENT, "few_pairs", len(pairs))
+        return
+    same = sum(abs(a - b) <= _SAME for a, b in pairs)
+    low, high = wilson(same, len(pairs))
+    yield Measurement(
+        monitor="review",
+        metric="review.agreement",
+        labels=labels,
+        window=window,
+        value=same / len(pairs),
+        low=low,
+        high=high,
+        n=len(pairs),
+        method=f"share of pairs of ratings at most {_SAME} point apart; Wilson",
+    )
+    if len({value for values in shared for value in values}) < 2:
+        reason = "one_rating_throughout"  # nothing to agree about, so alpha is undefined
+        yield _said(
+            window, "review.krippendorff_alpha", labels, Status.INSUFFICIENT, reason, len(shared)
+        )
+        return
+    alpha, low, high = krippendorff_alpha(shared, level="ordinal")
+    yield Measurement(
+        monitor="review",
+        metric="review.krippendorff_alpha",
+        labels=labels,
+        window=window,
+        value=alpha,
+        low=low,
+        high=high,
+        n=len(shared),
+        method="Krippendorff's alpha, ordinal; bootstrap over items",
+        unit="alpha",
+    )
+
+
+def _quality(items: Sequence[Rated], window: Window, context: Context) -> Measurement:
+    from monitors.statistics.prediction_powered import ppi_mean
+
+    settings = context.settings.review
+    labels = {"scorer": settings.scorer}
+    judged = [
+        (float(verdict), item.judge, item.weight)
+        for item in items
+        if item.judge is not None and (verdict := item.is_good(settings.pass_mark)) is not None
+    ]
+    scores = judge_scores(window, context)
+    weights = _sample_weights(window, context)
+    everyone = [(score, weights[key]) for key, score in scores.items() if key in weights]
+    if len(judged) < MINIMUM_LABELS or len(everyone) < len(judged):
+        reason = "few_labels" if len(judged) < MINIMUM_LABELS else "few_scores"
+        return _said(window, "review.quality", labels, Status.INSUFFICIENT, reason, len(judged))
+    people, judge, chosen = (list(column) for column in zip(*judged, strict=True))
+    all_scores, all_weights = (list(column) for column in zip(*everyone, strict=True))
+    value, low, high = ppi_mean(people, judge, all_scores, chosen, all_weights)
+    alone = sum(s * w for s, w in everyone) / sum(all_weights)
+    return Measurement(
+        monitor="review",
+        metric="review.quality",
+        labels=labels,
+        window=window,
+        value=min(max(value, 0.0), 1.0),
+        low=min(max(low, 0.0), 1.0),
+        high=max(min(high, 1.0), 0.0),
+        n=len(judged),
+        baseline=alone,
+        method="PPI++ over the month's judge scores, labels weighted by the inverse of their "
+        "inclusion probability; the baseline is the judge alone",
+    )
+
+
+def _sample_weights(window: Window, context: Context) -> Mapping[str, float]:
+    table = sample.c
+    rows = context.store.rows(
+        select(table.item_id, table.inclusion_probability).where(
+            table.source == context.settings.source.name,
+            table.at >= window.start,
+            table.at < window.end,
+        )
+    )
+    return {row.item_id: 1 / row.inclusion_probability for row in rows}
+
+
+def _pace(name: str, window: Window, context: Context) -> Iterator[Measurement]:
+    from monitors.statistics.intervals import quantile_interval
+
+    rows = context.store.rows(
+        select(label.c.item_id, label.c.evaluator, label.c.seconds)
+        .where(
+            label.c.batch_id == name,
+            label.c.submitted_at.is_not(None),
+            label.c.seconds.is_not(None),
+        )
+        .distinct()
+    )
+    if len(rows) < MINIMUM_PAIRS:
+        return
+    value, low, high = quantile_interval(sorted(row.seconds for row in rows), 0.5)
+    yield Measurement(
+        monitor="review",
+        metric="review.seconds_per_item",
+        window=window,
+        value=value,
+        low=low,
+        high=high,
+        n=len(rows),
+        method="median over ratings; order statistics",
+        unit="s",
+    )
+
+
+def _said(
+    window: Window,
+    metric: str,
+    labels: Mapping[str, str],
+    status: Status,
+    reason: str,
+    n: int = 0,
+    unit: str = "ratio",
+) -> Measurement:
+    return Measurement(
+        monitor="review",
+        metric=metric,
+        labels=labels,
+        window=window,
+        n=n,
+        status=status,
+        reason=reason,
+        unit=unit,
+    )

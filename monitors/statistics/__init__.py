@@ -1,0 +1,1 @@
+"""Pure functions on numbers: intervals, sequential tests, two-sample tests, multiplicity."""

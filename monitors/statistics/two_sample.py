@@ -1,0 +1,335 @@
+"""Two samples, one question: are they from the same source, and if not, how far apart?
+
+Effects (`psi`, `jensen_shannon`, `wasserstein_over_iqr`) say how far; each has a value above zero
+even when nothing changed, so each comes with that floor. Tests say whether. Rows of one day are
+not independent of each other: functions whose name holds ``day`` take days as the unit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from monitors.statistics.intervals import finite, mean_difference, welch_df
+
+Array = NDArray[np.float64]
+
+# Fewer days than this on a side: the t distribution is no longer to be trusted.
+FEW_DAYS = 5
+_ENUMERATED = 20_000
+_BLOCK = 128
+
+
+# ── effects ──────────────────────────────────────────────────────────────────────────────────
+
+
+def aligned(
+    reference: Mapping[Hashable, float], current: Mapping[Hashable, float]
+) -> tuple[list[Hashable], Array, Array]:
+    """Counts by category of two windows as arrays over the union of the categories, sorted."""
+    keys = sorted({*reference, *current}, key=str)
+    return (
+        keys,
+        np.array([reference.get(key, 0) for key in keys], dtype=np.float64),
+        np.array([current.get(key, 0) for key in keys], dtype=np.float64),
+    )
+
+
+def quantile_edges(reference: ArrayLike, bins: int = 10) -> Array:
+    """Inner edges that cut the reference into ``bins`` equally full parts; fewer where it has
+    ties. Use with `binned`, which counts a value equal to an edge below it."""
+    values = finite(reference, "values")
+    if len(values) == 0:
+        raise ValueError("there are no values")
+    inner = np.quantile(values, np.arange(1, bins) / bins, method="inverted_cdf")
+    return np.unique(inner)
+
+
+def binned(values: ArrayLike, edges: Array) -> Array:
+    """Counts of ``values`` in the len(edges) + 1 parts that ``edges`` make of the line."""
+    places = np.searchsorted(edges, finite(values, "values"), side="left")
+    return np.bincount(places, minlength=len(edges) + 1).astype(np.float64)
+
+
+def psi(ref_counts: ArrayLike, cur_counts: ArrayLike) -> float:
+    """Population stability index Σ (q − p)·ln(q/p), nats: Jeffreys' divergence of two histograms.
+
+    Half a row is added to every category on both sides, so that a new or vanished one counts
+    finitely, and less the fewer rows there are.
+
+    Args:
+        ref_counts, cur_counts: shape (k,), of the same categories.
+
+    Raises:
+        ValueError: shapes differ, a count is negative or NaN, or a side is empty.
+    """
+    p, q = _shares(ref_counts, cur_counts, 0.5)
+    return float(np.sum((q - p) * np.log(q / p)))
+
+
+def jensen_shannon(ref_counts: ArrayLike, cur_counts: ArrayLike) -> float:
+    """Jensen–Shannon divergence of two histograms in bits: 0 equal, 1 nothing in common.
+
+    Its square root is the distance. Arguments and errors as in `psi`; nothing is added.
+    """
+    p, q = _shares(ref_counts, cur_counts, 0.0)
+    middle = (p + q) / 2
+    # 0·log 0 is 0.
+    left = np.sum(p[p > 0] * np.log2(p[p > 0] / middle[p > 0]))
+    right = np.sum(q[q > 0] * np.log2(q[q > 0] / middle[q > 0]))
+    return min(max(float(left + right) / 2, 0.0), 1.0)
+
+
+def floor_without_change(
+    ref_counts: ArrayLike, cur_counts: ArrayLike, *, draws: int = 300, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """What ``psi`` and ``jensen_shannon`` would be if both samples came from the pooled histogram.
+
+    Returns:
+        By name, the mean and the 95th percentile over ``draws`` simulated pairs of the same
+        sizes. (For well-filled cells the means are about (k−1)(1/n + 1/m) for psi, and that
+        divided by 8·ln 2 for jensen_shannon.) Rows count as independent here.
+    """
+    ref, cur = _counts(ref_counts, cur_counts)
+    pooled = (ref + cur) / float((ref + cur).sum())
+    generator = np.random.default_rng(seed)
+    left = generator.multinomial(round(float(ref.sum())), pooled, draws)
+    right = generator.multinomial(round(float(cur.sum())), pooled, draws)
+    pairs = list(zip(left, right, strict=True))
+    found = {}
+    for name, distance in (("psi", psi), ("jensen_shannon", jensen_shannon)):
+        values = [distance(a, b) for a, b in pairs]
+        found[name] = (float(np.mean(values)), float(np.quantile(values, 0.95)))
+    return found
+
+
+def wasserstein_over_iqr(reference: ArrayLike, current: ArrayLike) -> float:
+    """Earth mover's distance in units of the reference's interquartile range: "the values moved,
+    on average, by so many typical spreads".
+
+    Where half of the reference is one value, its standard deviation stands in; where all of it
+    is, the pooled one.
+
+    Raises:
+        ValueError: a side is empty or holds NaN.
+    """
+    ref, cur = finite(reference, "reference"), finite(current, "current")
+    if min(len(ref), len(cur)) == 0:
+        raise ValueError("a distance needs values on both sides")
+    distance = float(stats.wasserstein_distance(ref, cur))
+    return distance / scale_of(ref, cur) if distance > 0 else 0.0
+
+
+def scale_of(reference: Array, current: Array) -> float:
+    """The unit of `wasserstein_over_iqr`; 1 where all values are equal."""
+    low, high = np.quantile(reference, [0.25, 0.75])
+    for scale in (high - low, reference.std(), np.concatenate([reference, current]).std()):
+        if scale > 1e-12 * max(1.0, float(np.abs(reference).max())):
+            return float(scale)
+    return 1.0
+
+
+def _shares(ref_counts: ArrayLike, cur_counts: ArrayLike, add: float) -> tuple[Array, Array]:
+    ref, cur = _counts(ref_counts, cur_counts)
+    # A category that neither side has is none.
+    seen = ref + cur > 0
+    ref, cur = ref[seen] + add, cur[seen] + add
+    return ref / ref.sum(), cur / cur.sum()
+
+
+def _counts(ref_counts: ArrayLike, cur_counts: ArrayLike) -> tuple[Array, Array]:
+    ref, cur = finite(ref_counts, "counts"), finite(cur_counts, "counts")
+    if len(ref) != len(cur):
+        raise ValueError("both histograms need the same categories")
+    if (ref < 0).any() or (cur < 0).any():
+        raise ValueError("a count is not negative")
+    if ref.sum() <= 0 or cur.sum() <= 0:
+        raise ValueError("a distance needs rows on both sides")
+    return ref, cur
+
+
+# ── tests on independent rows ────────────────────────────────────────────────────────────────
+
+
+def chi_square(
+    ref_counts: ArrayLike, cur_counts: ArrayLike, *, minimum: float = 5.0
+) -> tuple[float, float]:
+    """Pearson's test of homogeneity of two histograms: (statistic, p-value).
+
+    Both rows of the contingency table are samples; the reference is not taken for the truth.
+    Categories of which a side expects fewer than ``minimum`` rows are merged into one, so that
+    the χ² distribution holds (Cochran 1954). One category left is no evidence: (0, 1).
+    """
+    ref, cur = _counts(ref_counts, cur_counts)
+    groups = merge_groups(ref, cur, minimum)
+    if len(groups) < 2:
+        return 0.0, 1.0
+    table = np.array([[side[group].sum() for group in groups] for side in (ref, cur)])
+    found = stats.chi2_contingency(table, correction=False)
+    return float(found.statistic), float(found.pvalue)
+
+
+def merge_groups(ref: Array, cur: Array, minimum: float) -> list[NDArray[np.intp]]:
+    """Categories to count as one: the rare ones go together (with the next rarest, if even
+    together they are rare), the others stay alone, and what neither side has is left out."""
+    total = ref + cur
+    order = np.argsort(-total, kind="stable")[: int((total > 0).sum())]
+    smaller = min(float(ref.sum()), float(cur.sum())) / float(total.sum())
+    expected = total[order] * smaller
+    keep = int((expected >= minimum).sum())
+    if 0 < float(expected[keep:].sum()) < minimum:
+        keep = max(keep - 1, 0)
+    rest = [order[keep:]] if keep < len(order) else []
+    return [*(order[i : i + 1] for i in range(keep)), *rest]
+
+
+def kolmogorov_smirnov(reference: ArrayLike, current: ArrayLike) -> tuple[float, float]:
+    """Largest distance of the two distribution functions, and its p-value (conservative with
+    ties).
+
+    Raises:
+        ValueError: a side is empty or holds NaN.
+    """
+    ref, cur = finite(reference, "reference"), finite(current, "current")
+    if min(len(ref), len(cur)) == 0:
+        raise ValueError("a distance needs values on both sides")
+    found = stats.ks_2samp(ref, cur, method="asymp")
+    return float(found.statistic), float(found.pvalue)
+
+
+# ── days as the unit ─────────────────────────────────────────────────────────────────────────
+
+
+def day_cluster_test(
+    ref_day_values: ArrayLike, cur_day_values: ArrayLike, level: float = 0.95
+) -> tuple[float, float, float, float]:
+    """Do the days of two windows differ? One number per day (a mean, a share, a quantile).
+
+    However many rows a day has, it is one observation: days differ by themselves, and a test on
+    rows takes that for drift. Welch's t over the days; with fewer than `FEW_DAYS` on a side, the
+    p-value is that of Welch's t under all (or 20,000 random) exchanges of days.
+
+    Returns:
+        Difference (current − reference), its interval, two-sided p-value.
+
+    Raises:
+        ValueError: fewer than two days on a side, or NaN.
+    """
+    ref, cur = finite(ref_day_values, "days"), finite(cur_day_values, "days")
+    difference, low, high = mean_difference(cur, ref, level)
+    constant = max(float(np.ptp(ref)), float(np.ptp(cur))) <= 1e-12 * abs(difference)
+    if difference == 0.0:
+        return 0.0, low, high, 1.0
+    if constant or min(len(ref), len(cur)) < FEW_DAYS:
+        return difference, low, high, _exchange_p(ref, cur)
+    va, vb = float(cur.var(ddof=1)) / len(cur), float(ref.var(ddof=1)) / len(ref)
+    t = difference / math.sqrt(va + vb)
+    p = 2 * float(stats.t.sf(abs(t), welch_df(va, len(cur), vb, len(ref))))
+    return difference, low, high, min(p, 1.0)
+
+
+def _exchange_p(ref: Array, cur: Array, seed: int = 0) -> float:
+    together = np.concatenate([cur, ref])
+    n, k = len(together), len(cur)
+    if math.comb(n, k) <= _ENUMERATED:
+        chosen = np.array(list(combinations(range(n), k)))
+        extra = 0  # the observed exchange is among them
+    else:
+        generator = np.random.default_rng(seed)
+        chosen = generator.random((_ENUMERATED, n)).argpartition(k - 1, axis=1)[:, :k]
+        extra = 1
+    inside = np.zeros((len(chosen), n), dtype=bool)
+    np.put_along_axis(inside, chosen, True, axis=1)
+    observed = _welch(together[None], np.arange(n)[None] < k, k)[0]
+    found = _welch(together[None], inside, k)
+    hits = int((found >= observed * (1 - 1e-9)).sum())
+    return (hits + extra) / (len(chosen) + extra)
+
+
+def _welch(values: Array, inside: NDArray[np.bool_], k: int) -> Array:
+    """|t| of Welch for each row of ``inside``; a split without variance is as extreme as can be."""
+    n = values.shape[1]
+    first = (values * inside).sum(axis=1) / k
+    second = (values * ~inside).sum(axis=1) / (n - k)
+    va = (((values - first[:, None]) ** 2) * inside).sum(axis=1) / (k - 1) / k
+    vb = (((values - second[:, None]) ** 2) * ~inside).sum(axis=1) / (n - k - 1) / (n - k)
+    floor = 1e-24 * float(np.square(values).max() or 1.0)
+    found: Array = np.abs(first - second) / np.sqrt(va + vb + floor)
+    return found
+
+
+# ── kernels ──────────────────────────────────────────────────────────────────────────────────
+
+
+def mmd_permutation(
+    x: ArrayLike, y: ArrayLike, draws: int = 500, seed: int = 0
+) -> tuple[float, float]:
+    """Maximum mean discrepancy of two sets of vectors and its permutation p-value.
+
+    Unbiased MMD² with a Gaussian kernel, bandwidth by the median heuristic on the pooled sample
+    (Gretton et al. 2012, lemma 6 and § 8). The kernel is made once; ``draws`` exchanges are one
+    matrix product. Memory: 4·(n + m)² bytes.
+
+    Args:
+        x, y: shapes (n, d) and (m, d); n, m ≥ 2.
+
+    Raises:
+        ValueError: shapes do not fit, too few vectors, or NaN.
+    """
+    first, second = np.asarray(x, dtype=np.float32), np.asarray(y, dtype=np.float32)
+    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
+        raise ValueError("both samples must be vectors of the same length")
+    if min(len(first), len(second)) < 2:
+        raise ValueError("MMD needs at least two vectors on each side")
+    together = np.concatenate([first, second])
+    if not np.isfinite(together).all():
+        raise ValueError("a vector holds a number that is not finite")
+    n, total = len(first), len(together)
+    generator = np.random.default_rng(seed)
+    kernel = _gaussian(together, generator)
+    observed = float(_mmd2(kernel, np.arange(total)[:, None] < n, n)[0])
+    hits = 0
+    for begin in range(0, draws, _BLOCK):
+        width = min(_BLOCK, draws - begin)
+        order = generator.random((total, width)).argpartition(n - 1, axis=0)[:n]
+        inside = np.zeros((total, width), dtype=bool)
+        np.put_along_axis(inside, order, True, axis=0)
+        hits += int((_mmd2(kernel, inside, n) >= observed).sum())
+    # The observed dealing is one of the draws (Phipson & Smyth 2010).
+    return observed, (hits + 1) / (draws + 1)
+
+
+def _gaussian(points: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+    """exp(−d²/median d²) with a zero diagonal."""
+    points = points - points.mean(axis=0)
+    squares = np.square(points).sum(axis=1)
+    chosen = generator.permutation(len(points))[:1000]
+    part = squares[chosen][:, None] + squares[chosen] - 2 * points[chosen] @ points[chosen].T
+    median = float(np.median(part[np.triu_indices(len(chosen), 1)]))
+    kernel: NDArray[np.float32] = points @ points.T
+    kernel *= 2
+    kernel -= squares[:, None]
+    kernel -= squares
+    kernel /= np.float32(max(median, 1e-12))
+    np.exp(np.minimum(kernel, 0, out=kernel), out=kernel)
+    np.fill_diagonal(kernel, 0)
+    return kernel
+
+
+def _mmd2(kernel: NDArray[np.float32], inside: NDArray[np.bool_], n: int) -> Array:
+    """MMD² for each column of ``inside``, which marks the n members of the first sample."""
+    total = len(kernel)
+    m = total - n
+    chosen = inside.astype(np.float32)
+    product = kernel @ chosen
+    within = (product * chosen).sum(axis=0, dtype=np.float64)
+    touched = product.sum(axis=0, dtype=np.float64)
+    across = touched - within
+    others = float(kernel.sum(dtype=np.float64)) - within - 2 * across
+    result: Array = within / (n * (n - 1)) + others / (m * (m - 1)) - 2 * across / (n * m)
+    return result

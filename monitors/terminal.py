@@ -1,0 +1,78 @@
+"""How results look in a terminal: tables for people, JSON lines for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sql.measurement import Measurement
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; cells are shown as they are, never read as markup."""
+    grid = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=None)
+    for column in columns:
+        grid.add_column(column, overflow="fold", no_wrap=column in ("window", "metric", "id"))
+    for row in rows:
+        grid.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+    out.print(grid)
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print one JSON object a line."""
+    for row in rows:
+        out.print(
+            json.dumps(dict(row), default=str, ensure_ascii=False), markup=False, soft_wrap=True
+        )
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """A number as short as it can honestly be."""
+    if value is None:
+        return "–"
+    if unit == "ratio":
+        return f"{value:.2%}"
+    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def measurement_row(item: Measurement) -> list[object]:
+    labels = " ".join(f"{key}={value}" for key, value in item.labels.items())
+    between = f"{number(item.low, item.unit)} … {number(item.high, item.unit)}"
+    return [
+        item.window,
+        item.metric,
+        labels,
+        number(item.value, item.unit),
+        between if item.low is not None else "",
+        number(item.baseline, item.unit),
+        item.n,
+        item.status.value + (f" ({item.reason})" if item.reason else ""),
+    ]
+
+
+def measurement_record(item: Measurement) -> dict[str, Any]:
+    return {
+        "window": str(item.window),
+        "monitor": item.monitor,
+        "metric": item.metric,
+        "labels": dict(item.labels),
+        "value": item.value,
+        "low": item.low,
+        "high": item.high,
+        "n": item.n,
+        "baseline": item.baseline,
+        "evidence": item.evidence,
+        "detectable": item.detectable,
+        "unit": item.unit,
+        "method": item.method,
+        "status": item.status.value,
+        "reason": item.reason,
+    }

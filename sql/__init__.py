@@ -1,0 +1,1 @@
+"""Floor 1: everything that speaks SQL, and the two value types that everyone shares."""
