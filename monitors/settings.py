@@ -236,7 +236,7 @@ class DemoSettings(Section):
     seed: int = 2026
     rows_per_day: int = Field(2_000, ge=100, le=1_000_000)
     weeks: int = Field(13, ge=5, le=53)
-    end: date | None = Field(None, description="last day; empty: yesterday")
+    end: date | None = Field(None, description="last day; empty: of last month")
 
 
 class Settings(Section):

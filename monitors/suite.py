@@ -295,7 +295,8 @@ class Suite:
         from monitors.provider.recorded import RecordedProvider
 
         address = next(iter(self.settings.providers.values())).base_url
-        with RecordedProvider(answerer(first.date()), port=urlsplit(address).port or 0):
+        answer = answerer(self.settings.demo.seed, first.date())
+        with RecordedProvider(answer, port=urlsplit(address).port or 0):
             yield
 
 

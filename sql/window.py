@@ -87,8 +87,6 @@ class Window:
     def between(cls, first: date, last: date, grain: Grain, zone: str = "UTC") -> Iterator[Window]:
         """Every window of ``grain`` that ends within the local days ``first`` to ``last``."""
         window = cls.of(first, grain, zone)
-        if window.first_day < first:
-            window = window.next()
         limit = _instant(last + timedelta(days=1), zone)
         while window.end <= limit:
             yield window

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import select
 
 from monitors.context import Context
-from monitors.demo.traffic import truth
+from monitors.demo.product import TRUTH
+from monitors.demo.traffic import truths
 from monitors.review.batch import batch_id
 from monitors.review.labels import Rating, record_labels
-from monitors.review.rubric import RUBRIC
+from monitors.review.rubric import DIMENSIONS
 from sql.tables import review_assignment
 from sql.window import Window
+
+_NOISE = 0.45
+_UNSAFE = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """What is true of an answer: a score for each dimension, 1 to 5."""
+
+    item_id: str
+    scores: Mapping[str, float]
 
 
 def rate_batch(window: Window, context: Context) -> int:
@@ -33,28 +46,32 @@ def rate_batch(window: Window, context: Context) -> int:
     first = context.source.first_instant()
     if first is None or not rows:
         return 0
-    people: dict[str, list[Rating]] = defaultdict(list)
-    for row in rows:
-        people[row.evaluator].append(
-            _rating(row.item_id, row.evaluator, first.date(), window, context)
-        )
-    ratings = [rating for some in people.values() for rating in some]
+    ids = sorted({row.item_id for row in rows})
+    known = truths(ids, context.settings.demo, first.date())
+    items = {
+        item: _Item(item, _scores(TRUTH[kind].dimensions, leaks=leaks))
+        for item, (kind, leaks) in zip(ids, known, strict=True)
+    }
+    ratings = [_rating(items[row.item_id], row.evaluator, window) for row in rows]
     return record_labels(name, ratings, context)
 
 
-def _rating(item: str, person: str, first: object, window: Window, context: Context) -> Rating:
-    seed = hashlib.sha256(f"{item}/{person}".encode()).digest()
+def _scores(dimensions: tuple[float, ...], *, leaks: bool) -> dict[str, float]:
+    scores = dict(zip(DIMENSIONS, dimensions, strict=True))
+    return {**scores, "safety": _UNSAFE} if leaks else scores
+
+
+def _rating(item: _Item, person: str, window: Window) -> Rating:
+    seed = hashlib.sha256(f"{item.item_id}/{person}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(seed[:8], "big"))
     lenient = (int.from_bytes(hashlib.sha256(person.encode()).digest()[:2], "big") % 5 - 2) / 10
-    right = truth(item, context.settings.demo, first)  # type: ignore[arg-type]
-    centre = (4.6 if right else 1.8) + lenient
-    scores: dict[str, float | None] = {
-        one.name: float(np.clip(round(centre + 0.5 * rng.normal()), 1, 5)) for one in RUBRIC
-    }
     return Rating(
-        item_id=item,
+        item_id=item.item_id,
         evaluator=person,
-        scores=scores,
+        scores={
+            name: float(np.clip(round(score + lenient + _NOISE * rng.normal()), 1, 5))
+            for name, score in item.scores.items()
+        },
         seconds=float(40 + 30 * rng.random()),
         submitted_at=window.end,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from monitors.demo.traffic import rows_on, traffic
+from monitors.demo.traffic import days_of, rows_on, traffic
 from monitors.logs.embedded import create, interaction, write_rows
 from monitors.settings import Settings
 from sql.engine import open_engine, safe_errors
@@ -32,7 +32,8 @@ def fill_log(settings: Settings, *, today: date, progress: Progress | None = Non
     """Write all days of the demo; a log that holds them already keeps its dates and is left alone.
 
     Args:
-        today: the demo ends the day before, unless ``[demo] end`` says otherwise.
+        today: the demo ends with the month before, unless ``[demo] end`` says otherwise; so it
+            holds whole months to review, and the end of a quarter.
 
     Raises:
         ConfigurationError: the source holds another log; the demo never mixes with real rows.
@@ -41,10 +42,9 @@ def fill_log(settings: Settings, *, today: date, progress: Progress | None = Non
     engine = open_engine(settings.source.url, where="[source] url")
     with safe_errors("[source] url"):
         create(engine)
-        first = _existing(engine) or (demo.end or today - timedelta(days=1)) - timedelta(
-            days=7 * demo.weeks - 1
-        )
-        days = [first + timedelta(days=count) for count in range(7 * demo.weeks)]
+        end = demo.end or today.replace(day=1) - timedelta(days=1)
+        first = _existing(engine) or end - timedelta(days=7 * demo.weeks - 1)
+        days = days_of(first, demo.weeks)
         wanted = sum(rows_on(day, demo, first) for day in days)
         if _count(engine) == wanted:
             return FillReport(first, days[-1], wanted, False)

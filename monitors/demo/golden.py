@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 
-from monitors.demo.traffic import traffic, truth
+from monitors.demo.product import TRUTH, Kind
+from monitors.demo.traffic import traffic, truths
 from monitors.review.golden import Golden
-from monitors.review.rubric import RUBRIC
+from monitors.review.rubric import DIMENSIONS
 from monitors.settings import DemoSettings
 
 _ANCHORS = 60
-_BAD_SHARE = 0.3
+_BAD_SHARE = 0.35
 _DISAGREE = 0.03
+_DAYS = 7
 
 
 def golden_examples(settings: DemoSettings, first_day: date, count: int = 600) -> list[Golden]:
@@ -22,28 +25,36 @@ def golden_examples(settings: DemoSettings, first_day: date, count: int = 600) -
     Labels are the generator's truth with three in a hundred turned round, as people would.
     """
     rng = np.random.default_rng([settings.seed, 97])
+    bad = round(count * _BAD_SHARE)
+    wanted = {True: count - bad, False: bad}
     kept: list[Golden] = []
-    seen: set[str] = set()
-    wanted = {0.0: round(count * _BAD_SHARE), 1.0: count - round(count * _BAD_SHARE)}
-    for day in range(7):
-        for row in traffic(date.fromordinal(first_day.toordinal() + day), settings, first_day):
-            label = truth(row["id"], settings, first_day)
-            if wanted[label] == 0 or row["output"] in seen:
+    seen: set[tuple[str, str]] = set()
+    for day in (first_day + timedelta(days=number) for number in range(_DAYS)):
+        rows = list(traffic(day, settings, first_day))
+        kinds = truths([row["id"] for row in rows], settings, first_day)
+        for row, (kind, _) in zip(rows, kinds, strict=True):
+            truth = TRUTH[kind]
+            text = (row["input"], row["output"])
+            if kind in (Kind.NONE, Kind.TEMPLATE) or not wanted[truth.good] or text in seen:
                 continue
-            seen.add(row["output"])
-            wanted[label] -= 1
-            told = 1 - label if rng.random() < _DISAGREE else label
-            kept.append(
-                Golden(
-                    input=row["input"],
-                    output=row["output"],
-                    context=row["context"],
-                    reference=row["reference"],
-                    label=told,
-                    dimensions={one.name: 1.0 + 4.0 * told for one in RUBRIC},
-                    feature=row["feature"],
-                    provenance="demo",
-                    is_anchor=len(kept) < _ANCHORS,
-                )
-            )
+            seen.add(text)
+            wanted[truth.good] -= 1
+            good = truth.good != (rng.random() < _DISAGREE)
+            kept.append(_example(row, truth.dimensions, good, is_anchor=len(kept) < _ANCHORS))
     return kept
+
+
+def _example(
+    row: dict[str, Any], dimensions: tuple[float, ...], good: bool, *, is_anchor: bool
+) -> Golden:
+    return Golden(
+        input=row["input"],
+        output=row["output"],
+        context=row["context"],
+        reference=row["reference"],
+        label=float(good),
+        dimensions=dict(zip(DIMENSIONS, dimensions, strict=True)),
+        feature=row["feature"],
+        provenance="demo",
+        is_anchor=is_anchor,
+    )

@@ -24,14 +24,16 @@ from monitors.demo.product import ANSWER, DRAFT, FEATURES, Kind
 PER_TOPIC = 96
 NEW_TOPIC = "valve_recall"
 ORDER = "######"
-FIRST_NAMES = tuple(
-    "Anna Bjarne Clara Dario Edith Farid Greta Henrik Ines Jonas Katrin Leo Marta Nils Olga Pavel"
-    " Rosa Stefan Tilda Viktor".split()
+_FIRST_NAMES = (
+    "Anna Bjarne Clara Dario Edith Farid Greta Henrik Ines Jonas"
+    " Katrin Leo Marta Nils Olga Pavel Rosa Stefan Tilda Viktor"
 )
-LAST_NAMES = tuple(
-    "Aalto Brandt Costa Dahl Eriksen Fischer Gruber Hansen Ivanov Jensen Keller Lindt Moreau Novak"
-    " Olsen Peeters Rossi Silva Torres Weber".split()
+FIRST_NAMES = tuple(_FIRST_NAMES.split())
+_LAST_NAMES = (
+    "Aalto Brandt Costa Dahl Eriksen Fischer Gruber Hansen Ivanov Jensen"
+    " Keller Lindt Moreau Novak Olsen Peeters Rossi Silva Torres Weber"
 )
+LAST_NAMES = tuple(_LAST_NAMES.split())
 _SLOT = re.compile(r"\{(\w+)\}")
 _INVENTED = (
     "Our partner {who} handles that, and you pay {n} percent less since {year}.",

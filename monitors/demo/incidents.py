@@ -9,9 +9,8 @@ that is the same as the control.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
 
 from sql.window import Grain, Window
 
@@ -52,13 +51,6 @@ class PlantedIncident:
     expects: tuple[Signal, ...]
     also: tuple[Signal, ...]
     due: date
-
-    def record(self) -> dict[str, Any]:
-        """For JSON."""
-        body = asdict(self)
-        for name in ("first", "last", "due"):
-            body[name] = body[name].isoformat()
-        return body
 
 
 @dataclass(frozen=True, slots=True)

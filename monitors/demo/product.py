@@ -116,9 +116,7 @@ class Feature:
 
 
 FEATURES = (
-    Feature(
-        "answer", "sync", 0.45, FAST, ("answer-4", "answer-5"), (470, 0.29), None, 210, 0.70
-    ),
+    Feature("answer", "sync", 0.45, FAST, ("answer-4", "answer-5"), (470, 0.29), None, 210, 0.70),
     Feature(
         "draft_reply",
         "progressive",

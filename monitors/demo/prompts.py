@@ -2,87 +2,110 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
+from itertools import pairwise
 
-from monitors.demo.incidents import PROVIDER_UPDATE
-from monitors.demo.product import CITIES, INTENTS, ITEMS, SIZES
-from monitors.demo.traffic import within
-from monitors.provider.prompts import Check, Prompt
+import numpy as np
+
+from monitors.demo.grammar import PER_TOPIC, unfold
+from monitors.demo.incidents import effects
+from monitors.demo.product import ANSWER, HEALTHY, STRONG, SYSTEM_PROMPTS, UPDATED, WORSE, Kind
+from monitors.provider.prompts import Check, Message, Prompt
 from monitors.provider.recorded import Answered, Asked
 
-_VARIANTS = 2
-# What the update does to a right answer, and what plain sampling noise does.
-_WORSE, _NOISE = 0.4, 0.03
+_PER_TOPIC = 3
+# A regression prompt has a known answer: that its asker is out of luck does not occur.
+_ODD = (Kind.TRUNCATED, Kind.OFF_TOPIC, Kind.WRONG_PASSAGE)
 
 
-def regression_prompts() -> tuple[Prompt, ...]:
-    """Two questions of each intent, with the passage they rest on and the number that is right."""
+def regression_prompts(seed: int) -> tuple[Prompt, ...]:
+    """Some questions of each topic, with their passages and the figure that a right answer has."""
     return tuple(
-        _prompt(number, variant) for number in range(len(INTENTS)) for variant in range(_VARIANTS)
+        Prompt(
+            id=name,
+            messages=(
+                Message(role="system", content=SYSTEM_PROMPTS["answer"]),
+                Message(role="user", content=f"{case.passages}\n\n{case.question}"),
+            ),
+            parameters={"temperature": 0.2},
+            feature="answer",
+            check=Check(kind="contains", reference=[case.telling]),
+        )
+        for name, case in _cases(seed).items()
     )
 
 
-def _slots(number: int, variant: int) -> dict[str, str | int]:
-    place = number * _VARIANTS + variant
-    return {
-        "item": ITEMS[place % len(ITEMS)],
-        "city": CITIES[place % len(CITIES)],
-        "size": SIZES[place % len(SIZES)],
-        "order": f"CN-{200_000 + place}",
-        "days": 2 + place % 13,
-        "price": 3 + place % 19,
-    }
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A scenario that can be checked: its texts, and what only the right answer says."""
+
+    question: str
+    passages: str
+    answers: list[str]
+    telling: str
 
 
-def _prompt(number: int, variant: int) -> Prompt:
-    intent, slots = INTENTS[number], _slots(number, variant)
-    question = intent.questions[variant].format(**slots)
-    return Prompt(
-        id=f"{intent.name}-{variant}",
-        input=f"Context: {intent.fact.format(**slots)}\nQuestion: {question}",
-        parameters={"temperature": 0.2},
-        feature="answer",
-        check=Check(kind="contains", reference=[_telling(intent.answer, slots)]),
-    )
+@lru_cache(maxsize=2)
+def _cases(seed: int) -> Mapping[str, _Case]:
+    grammar = unfold(seed)
+    pool = grammar.pools[ANSWER]
+    cases: dict[str, _Case] = {}
+    for place, topic in enumerate(grammar.topics[:-1]):
+        found = 0
+        for scenario in range(place * PER_TOPIC, (place + 1) * PER_TOPIC):
+            answers = [texts[scenario] for texts in pool.outputs]
+            telling = _telling(answers[Kind.FAIR], answers[Kind.WRONG_NUMBER])
+            if telling is None or found == _PER_TOPIC:
+                continue
+            passages = pool.contexts[scenario] or ""
+            cases[f"{topic}-{found}"] = _Case(pool.inputs[scenario], passages, answers, telling)
+            found += 1
+    return cases
 
 
-def _telling(answer: str, slots: dict[str, str | int]) -> str:
-    """The part of the right answer that a wrong one would not have."""
-    slot = next(name for name in ("days", "price", "order") if f"{{{name}}}" in answer)
-    return str(slots[slot])
+def _telling(right: str, wrong: str) -> str | None:
+    """The figure that only the right answer has, with the word before it: 6 stands in 16, too."""
+    words = [word.strip(".,") for word in right.split()]
+    rest = {word.strip(".,") for word in wrong.split()}
+    for before, word in pairwise(words):
+        if word not in rest and any(char.isdigit() for char in word):
+            return f"{before} {word}"
+    return None
 
 
-def answerer(first_day: date) -> Callable[[Asked], Answered]:
+def answerer(seed: int, first_day: date) -> Callable[[Asked], Answered]:
     """Answers of the model behind the API on the day that the request names.
 
-    From the planted provider update on until its end another build answers: less often right,
-    shorter, and under another fingerprint.
+    While the planted update lasts another build answers: less often right, and under another
+    name and fingerprint.
     """
-    right = {
-        f"{intent.name}-{variant}": intent.answer.format(**_slots(number, variant))
-        for number, intent in enumerate(INTENTS)
-        for variant in range(_VARIANTS)
-    }
+    cases = _cases(seed)
 
     def answer(asked: Asked) -> Answered:
-        prompt, day = asked.trace["prompt"], date.fromisoformat(asked.trace["day"][:10])
-        changed = within((day - first_day).days, PROVIDER_UPDATE)
-        seed = f"{prompt}/{asked.trace['repeat']}/{day if changed else day.toordinal() % 5}"
-        chance = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big") / 2**32
-        wrong = chance < (_WORSE if changed else _NOISE)
-        text = right[prompt]
-        if wrong:
-            text = "Please have a look at our website."
-        elif not changed and chance > 0.5:
-            text += " Is there anything else I can help you with?"
+        name, repeat = asked.trace["prompt"], asked.trace["repeat"]
+        day = date.fromisoformat(asked.trace["day"][:10])
+        updated = effects((day - first_day).days).updated
+        model = UPDATED if updated else STRONG
+        text = cases[name].answers[_kind(name, repeat, day, seed, updated=updated)]
         return Answered(
             text=text,
-            model="nw-large-0613" if changed else "nw-large-0301",
-            fingerprint="fp_b7" if changed else "fp_a2",
-            input_tokens=60,
+            model=model.response,
+            fingerprint=model.fingerprint,
+            input_tokens=120 + len(cases[name].passages) // 4,
             output_tokens=max(1, len(text) // 4),
         )
 
     return answer
+
+
+def _kind(name: str, repeat: str, day: date, seed: int, *, updated: bool) -> Kind:
+    """How the model fares this time: at random, but the same whenever the same is asked."""
+    mix = WORSE if updated else HEALTHY
+    kinds = [kind for kind in mix if kind not in _ODD]
+    shares = np.array([mix[kind] for kind in kinds])
+    text = f"{name}/{repeat}".encode()
+    rng = np.random.default_rng([seed, day.toordinal(), *text])
+    return kinds[int(np.searchsorted(np.cumsum(shares / shares.sum()), rng.random()))]

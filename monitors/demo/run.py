@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from sqlalchemy import select
@@ -21,6 +21,7 @@ from monitors.review.golden import import_golden, list_golden
 from monitors.settings import DEFAULT_FILE
 from monitors.suite import Suite, open_suite
 from sql.tables import incident
+from sql.window import Grain, Window
 
 DEMO_FILE = "demo.toml"
 _ADDITIONS = """
@@ -78,7 +79,9 @@ def prepare(
         import_golden(golden_examples(suite.settings.demo, fill.first_day), context)
     for name, provider in suite.settings.providers.items():
         if current(provider.pin, context) is None:
-            write_prompts(suite.settings.path(provider.prompts), regression_prompts())
+            write_prompts(
+                suite.settings.path(provider.prompts), regression_prompts(suite.settings.demo.seed)
+            )
             reason, actor = "the demo's first pin", "demo"
             with suite.recorded_provider():
                 facts = suite.pin({"name": name, "reason": reason, "actor": actor})
@@ -90,15 +93,17 @@ def prepare(
 def scorecard(suite: Suite, first_day: date) -> Scorecard:
     """What of the planted was found, from the store's incidents."""
     rows = suite.store.rows(select(incident).order_by(incident.c.opened_window))
-    lengths = {"day": 1, "week": 7, "month": 30, "quarter": 91}
+    zone = suite.settings.timezone
     found = [
         FoundIncident(
             row.rule,
             row.metric,
             json.loads(row.labels),
-            row.opened_window.date(),
-            lengths[row.grain],
+            Grain(row.grain),
+            window.first_day,
+            window.next().first_day - timedelta(days=1),
         )
         for row in rows
+        for window in [Window.containing(row.opened_window, Grain(row.grain), zone)]
     ]
-    return score(plan(first_day), found)
+    return score(plan(first_day, suite.settings.demo.weeks), found)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
 
-from monitors.demo.incidents import Expectation, PlantedIncident
+from monitors.demo.incidents import PlantedIncident, Signal
+from sql.window import Grain
 
 # A change is still being found, and its end is still being felt, this long after its last day.
 _AFTER = timedelta(days=10)
@@ -15,22 +16,36 @@ _AFTER = timedelta(days=10)
 
 @dataclass(frozen=True, slots=True)
 class FoundIncident:
-    """An incident as the store has it; ``opened`` is the first day of its window."""
+    """An incident as the store has it.
+
+    Args:
+        opened: the first day of the window in which it opened.
+        told: the last day of that window; people hear of it after midnight.
+    """
 
     rule: str
     metric: str
     labels: Mapping[str, str]
+    grain: Grain
     opened: date
-    window_days: int = 1
+    told: date
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One planted incident: found by which rule and after how many days, or missed."""
+    """One planted incident.
+
+    Args:
+        rule: the rule that found it first; None where it was missed.
+        delay_days: whole days from its first day to the end of the window that told of it.
+        late: was it found only after the day by which it had to be?
+        incidents: how many incidents it explains.
+    """
 
     planted: PlantedIncident
     rule: str | None
     delay_days: int | None
+    late: bool
     incidents: int
 
 
@@ -47,29 +62,32 @@ def score(plan: Sequence[PlantedIncident], incidents: Sequence[FoundIncident]) -
     lines = []
     explained: set[int] = set()
     for planted in plan:
-        mine = [
-            (number, one)
-            for number, one in enumerate(incidents)
-            if _in_time(planted, one) and any(_fits(e, one) for e in planted.expects)
-        ]
-        explained.update(number for number, _ in mine)
-        first = min((one for _, one in mine), key=_told, default=None)
-        delay = None if first is None else max(0, (_told(first) - planted.first).days)
-        lines.append(Line(planted, first.rule if first else None, delay, len(mine)))
-    false = tuple(one for number, one in enumerate(incidents) if number not in explained)
+        near = [(n, one) for n, one in enumerate(incidents) if _in_time(planted, one)]
+        hits = [one for _, one in near if _fits_any(planted.expects, one)]
+        mine = [n for n, one in near if _fits_any((*planted.expects, *planted.also), one)]
+        explained.update(mine)
+        first = min(hits, key=lambda one: (one.told, one.rule), default=None)
+        lines.append(
+            Line(
+                planted,
+                first.rule if first else None,
+                (first.told - planted.first).days if first else None,
+                bool(first and first.told > planted.due),
+                len(mine),
+            )
+        )
+    false = tuple(one for n, one in enumerate(incidents) if n not in explained)
     return Scorecard(tuple(lines), false)
 
 
-def _told(one: FoundIncident) -> date:
-    """The last day of the window: it is told after midnight."""
-    return one.opened + timedelta(days=one.window_days - 1)
-
-
 def _in_time(planted: PlantedIncident, one: FoundIncident) -> bool:
-    return planted.first <= _told(one) and one.opened <= planted.last + _AFTER
+    return planted.first <= one.told and one.opened <= planted.last + _AFTER
 
 
-def _fits(expected: Expectation, one: FoundIncident) -> bool:
-    return fnmatchcase(one.metric, expected.metric) and all(
-        one.labels.get(key) == value for key, value in expected.labels.items()
+def _fits_any(signals: Sequence[Signal], one: FoundIncident) -> bool:
+    return any(
+        fnmatchcase(one.metric, signal.metric)
+        and one.grain == signal.grain
+        and all(fnmatchcase(one.labels.get(k, ""), v) for k, v in signal.labels.items())
+        for signal in signals
     )

@@ -27,7 +27,6 @@ from monitors.demo.product import (
     HOURS,
     MIXES,
     SEGMENT_SHARES,
-    SUMMARY,
     WEEKDAYS,
     WEEKEND_TRADE,
     Kind,
@@ -36,8 +35,6 @@ from monitors.demo.product import (
 if TYPE_CHECKING:
     from monitors.settings import DemoSettings
 
-# Raise it whenever the same settings would give other rows.
-VERSION = 1
 BLOCK = 1_000
 PREFIX = "hb"
 
@@ -49,7 +46,6 @@ _ERRORS = 0.008
 _FALLBACKS = (0.012, 0.003, 0.002)  # another model, the cache, a template
 _SHADOWS = 0.05
 _ATTACKS = 0.003
-_LEVELS = ("none", "model", "cache", "template", "omitted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +112,11 @@ def traffic(day: date, demo: DemoSettings, first_day: date) -> Iterator[dict[str
     facts = day_facts(day, demo.seed, demo.rows_per_day, first_day)
     for number, start in enumerate(range(0, facts.rows, BLOCK)):
         yield from block_rows(facts, demo.seed, number, min(BLOCK, facts.rows - start))
+
+
+def rows_on(day: date, demo: DemoSettings, first_day: date) -> int:
+    """How many rows a day has."""
+    return day_facts(day, demo.seed, demo.rows_per_day, first_day).rows
 
 
 @lru_cache(maxsize=8)
@@ -265,19 +266,3 @@ def truths(item_ids: Sequence[str], demo: DemoSettings, first_day: date) -> list
 def days_of(first_day: date, weeks: int) -> list[date]:
     """The calendar days of a log, in order."""
     return [first_day + timedelta(days=number) for number in range(7 * weeks)]
-
-
-__all__ = [
-    "BLOCK",
-    "SUMMARY",
-    "VERSION",
-    "Block",
-    "Day",
-    "day_facts",
-    "days_of",
-    "draw",
-    "place_of",
-    "row_id",
-    "traffic",
-    "truths",
-]

@@ -94,6 +94,7 @@ def upgrade() -> None:
     sa.Column('baseline', sa.Double(), nullable=True),
     sa.Column('threshold', sa.Double(), nullable=True),
     sa.Column('evidence', sa.Double(), nullable=True),
+    sa.Column('excess', sa.Double(), nullable=False),
     sa.Column('reason', sa.String(length=400), nullable=False),
     sa.Column('rule_digest', sa.String(length=64), nullable=False),
     sa.Column('evaluated_at', types.Instant(), nullable=False),
@@ -140,11 +141,16 @@ def upgrade() -> None:
     sa.Column('last_value', sa.Double(), nullable=True),
     sa.Column('inhibited_by', sa.String(length=64), nullable=False),
     sa.Column('body', types.Json(), nullable=False),
+    sa.Column('thread', sa.String(length=80), nullable=False),
+    sa.Column('announced', sa.String(length=20), nullable=False),
+    sa.Column('announced_severity', sa.String(length=20), nullable=False),
+    sa.Column('announced_window', types.Instant(), nullable=True),
     sa.Column('updated_at', types.Instant(), nullable=False),
     sa.PrimaryKeyConstraint('fingerprint', 'generation', name=op.f('pk_incident'))
     )
     with op.batch_alter_table('incident', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_incident_state'), ['state'], unique=False)
+        batch_op.create_index(batch_op.f('ix_incident_thread'), ['thread'], unique=False)
 
     op.create_table('label',
     sa.Column('batch_id', sa.String(length=80), nullable=False),
@@ -411,6 +417,7 @@ def downgrade() -> None:
     op.drop_table('measurement')
     op.drop_table('label')
     with op.batch_alter_table('incident', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_incident_thread'))
         batch_op.drop_index(batch_op.f('ix_incident_state'))
 
     op.drop_table('incident')
