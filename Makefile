@@ -11,7 +11,9 @@ export HF_HUB_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup up down test test-all lint format bench lock clean
+DEMO := $(if $(wildcard demo.toml),--config demo.toml)
+
+.PHONY: help setup run up down test test-all lint format bench lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,11 +33,14 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip check
 	@touch $@
 
+run: $(INSTALLED)  ## thirteen weeks of a demo shop through the real DAGs, and what was found
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tidegauge demo
+
 up: $(INSTALLED)  ## Airflow with that history on http://127.0.0.1:8080
-	@PATH="$(CURDIR)/$(BIN):$$PATH" tidegauge up
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tidegauge up $(DEMO)
 
 down: $(INSTALLED)  ## stop it
-	@PATH="$(CURDIR)/$(BIN):$$PATH" tidegauge down
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tidegauge down $(DEMO)
 
 test: $(INSTALLED)  ## lint, types, floors and the test suite
 	@$(MAKE) --no-print-directory lint
@@ -64,4 +69,4 @@ lock:  ## resolve pyproject.toml anew into requirements.lock (needs uv)
 	  --override $$override --no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
 
 clean:  ## remove what was made here: environment, data, reports
-	@rm -rf $(VENV) data reports .airflow
+	@rm -rf $(VENV) data reports .airflow demo.toml

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import astuple
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -380,6 +381,7 @@ def demo(
 ) -> None:
     """Thirteen weeks of a demo product through the real DAGs, and what of it was found."""
     from monitors.demo.run import prepare, scorecard, write_configuration
+    from monitors.demo.summary import summarise
     from monitors.local import rehearsal
 
     config = write_configuration(Path.cwd(), rows)
@@ -398,27 +400,46 @@ def demo(
     terminal.out.print(
         f"{report.runs} DAG runs now, {report.skipped} done before, {report.seconds:.0f} s"
     )
-    card = scorecard(_suite(config), fill.first_day)
+    suite = _suite(config)
+    terminal.table(
+        "Monitors",
+        ["monitor", "each", "windows", "measurements", "without value", "incidents"],
+        (astuple(line) for line in summarise(suite)),
+    )
+    card = scorecard(suite, fill.first_day)
     terminal.table(
         "Planted",
-        ["what", "from", "found by", "after", "incidents"],
+        ["what", "from", "to", "found by", "after", "incidents"],
         (
             [
                 line.planted.title,
                 line.planted.first,
-                line.rule or "missed",
-                "" if line.delay_days is None else f"{line.delay_days} d",
+                line.planted.last,
+                (line.rule or "missed") + (" (late)" if line.late else ""),
+                "" if line.delay_days is None else _days(line.delay_days),
                 line.incidents,
             ]
             for line in card.lines
         ),
     )
-    terminal.table(
-        f"False incidents: {len(card.false)}",
-        ["rule", "labels", "opened"],
-        ([one.rule, dict(one.labels), one.opened] for one in card.false),
-    )
-    terminal.out.print(f"look further: tidegauge incidents --all -c {config}", markup=False)
+    if card.false:
+        terminal.table(
+            "False incidents",
+            ["rule", "labels", "opened"],
+            (
+                [one.rule, " ".join(f"{k}={v}" for k, v in one.labels.items()), one.opened]
+                for one in card.false
+            ),
+        )
+    else:
+        terminal.out.print("No incident without a cause.")
+    sent = suite.settings.path(suite.alerting.alerts.file)
+    terminal.out.print(f"Messages: {sent}", markup=False, soft_wrap=True)
+    terminal.out.print(f"Look further: tidegauge incidents --all -c {config.name}", markup=False)
+
+
+def _days(count: int) -> str:
+    return "the same day" if count == 0 else f"{count} day{'s' if count > 1 else ''}"
 
 
 @app.command(epilog="Example: tidegauge up")

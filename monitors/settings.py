@@ -179,7 +179,6 @@ class DriftSettings(Section):
             "segment",
             "language",
             "request_model",
-            "prompt_version",
         ],
         description="Interaction fields, or derived ones such as input_characters",
     )

@@ -81,10 +81,10 @@ def test_a_failure_is_one_line_and_the_next_rehearsal_goes_on(folder: Path) -> N
     assert second["seen"] == [[count, 10] for count in range(10)]
 
     lines = (folder / "done.txt").read_text().splitlines()
-    assert lines[0] == "daily_quality/ready/2026-06-01/2026-06-02T00"
-    assert lines[-1] == "retention/purge/None/2026-06-08T00"
+    assert lines[0] == "daily_quality/ready/2026-06-01/2026-06-02T02"
+    assert lines[-1] == "retention/purge/None/2026-06-08T02"
     assert [line for line in lines if line.startswith("weekly_drift/measure")] == [
-        "weekly_drift/measure/2026-W23/2026-06-08T00"
+        "weekly_drift/measure/2026-W23/2026-06-08T02"
     ]
     days = [line.split("/")[2] for line in lines if line.startswith("daily_quality/alert")]
     assert days == [f"2026-06-0{day}" for day in range(1, 8)]

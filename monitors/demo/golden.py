@@ -14,31 +14,28 @@ from monitors.review.rubric import DIMENSIONS
 from monitors.settings import DemoSettings
 
 _ANCHORS = 60
-_BAD_SHARE = 0.35
 _DISAGREE = 0.03
 _DAYS = 7
+_NO_ANSWER = (Kind.NONE, Kind.TEMPLATE)
 
 
 def golden_examples(settings: DemoSettings, first_day: date, count: int = 600) -> list[Golden]:
-    """``count`` examples of the first week, bad ones over-represented so that a judge can learn.
+    """``count`` different examples of the first week, good and bad as they come.
 
     Labels are the generator's truth with three in a hundred turned round, as people would.
     """
     rng = np.random.default_rng([settings.seed, 97])
-    bad = round(count * _BAD_SHARE)
-    wanted = {True: count - bad, False: bad}
     kept: list[Golden] = []
     seen: set[tuple[str, str]] = set()
-    for day in (first_day + timedelta(days=number) for number in range(_DAYS)):
-        rows = list(traffic(day, settings, first_day))
+    for number in range(_DAYS):
+        rows = list(traffic(first_day + timedelta(days=number), settings, first_day))
         kinds = truths([row["id"] for row in rows], settings, first_day)
         for row, (kind, _) in zip(rows, kinds, strict=True):
-            truth = TRUTH[kind]
             text = (row["input"], row["output"])
-            if kind in (Kind.NONE, Kind.TEMPLATE) or not wanted[truth.good] or text in seen:
+            if kind in _NO_ANSWER or text in seen or len(kept) >= count * (number + 1) // _DAYS:
                 continue
             seen.add(text)
-            wanted[truth.good] -= 1
+            truth = TRUTH[kind]
             good = truth.good != (rng.random() < _DISAGREE)
             kept.append(_example(row, truth.dimensions, good, is_anchor=len(kept) < _ANCHORS))
     return kept

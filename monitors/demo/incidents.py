@@ -70,7 +70,7 @@ LEAK = Span(43, 46)
 PROVIDER = Span(49, 58)
 COST = Span(59, 62)
 MISSING = Span(65, 65)
-STALE_JUDGE = Span(70, 90)
+STALE_JUDGE = Span(63, 90)
 ROLL_OUT = Span(24, 30)
 
 SLOWER = 1.35
@@ -168,7 +168,11 @@ _PLANTED: Mapping[str, _Entry] = {
             Signal("drift.embedding.novelty", grain=_WEEK),
             Signal("drift.embedding.mmd", grain=_WEEK),
         ),
-        (Signal("drift.*", grain=_WEEK), Signal("evaluation.coverage", grain=_QUARTER)),
+        (
+            Signal("drift.embedding.*", grain=_WEEK),
+            Signal("drift.input.*", {"column": "input_*"}, _WEEK),
+            Signal("evaluation.coverage", grain=_QUARTER),
+        ),
         1,
     ),
     "latency": (
@@ -213,6 +217,7 @@ _PLANTED: Mapping[str, _Entry] = {
             Signal("usefulness.*"),
             Signal("delight.*"),
             Signal("safety.pass_rate", {"scorer": "refusal"}),
+            Signal("intake.null_share", {"column": "time_to_task_s"}),
             Signal("operations.completion_rate"),
             Signal("operations.output_tokens"),
             Signal("comparison.*"),
@@ -247,7 +252,7 @@ _PLANTED: Mapping[str, _Entry] = {
         "A new prompt version of answer is fluent and sure of itself, and often takes the wrong "
         "passage: people's verdict falls, the judge's does not.",
         (
-            Signal("review.quality", {"scorer": "judge"}, _MONTH),
+            Signal("review.judge_agreement", {"scorer": "judge"}, _MONTH),
             Signal("review.*", grain=_MONTH),
             Signal("evaluation.*", grain=_QUARTER),
         ),
@@ -255,6 +260,7 @@ _PLANTED: Mapping[str, _Entry] = {
             Signal("correctness.*"),
             Signal("usefulness.*"),
             Signal("delight.*"),
+            Signal("intake.null_share", {"column": "time_to_task_s"}),
             Signal("comparison.*"),
             Signal("evaluation.*"),
         ),

@@ -13,7 +13,8 @@ from sqlalchemy import select
 from monitors.context import Context
 from monitors.monitor import monitor
 from monitors.review.golden import list_golden
-from monitors.review.rated import Rated, batches_in, rated_items
+from monitors.review.rated import batches_in, rated_items, verdicts
+from monitors.review.rubric import AGREEMENT_BAR
 from sql.measurement import Measurement, Status
 from sql.tables import sample
 from sql.window import Grain, Window
@@ -23,7 +24,7 @@ Estimate = tuple[float, float, float]
 
 # The bar. Agreement alone is no proof: where most answers are good, a judge that passes
 # everything agrees with people on most of them.
-AGREEMENT_BAR, KAPPA_BAR = 0.85, 0.6
+KAPPA_BAR = 0.6
 MINIMUM_LABELS, MINIMUM_BAD = 50, 10
 # Two texts about the same thing lie at least this close in the bundled model's space.
 COVERED = 0.6
@@ -48,7 +49,7 @@ def _judge(window: Window, context: Context) -> Iterator[Measurement]:
     settings = context.settings.review
     labels = {"scorer": settings.scorer}
     items = rated_items(batches_in(window, context), context)
-    people, judge, weights = _verdicts(items, context)
+    people, judge, weights = verdicts(items, context)
     if len(people) >= MINIMUM_LABELS:
         yield from _judged(people, judge, weights, window, labels)
         return
@@ -129,20 +130,6 @@ def _verdict(
         reason=" ".join(missed),
         unit="fact",
     )
-
-
-def _verdicts(
-    items: Sequence[Rated], context: Context
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Array]:
-    """People's and the judge's pass or fail, and weights, of the items that both judged."""
-    mark, threshold = context.settings.review.pass_mark, context.settings.judge.threshold
-    rows = [
-        (verdict, item.judge >= threshold, item.weight)
-        for item in items
-        if item.judge is not None and (verdict := item.is_good(mark)) is not None
-    ]
-    people, judge, weights = zip(*rows, strict=True) if rows else ((), (), ())
-    return np.array(people, bool), np.array(judge, bool), np.array(weights, float)
 
 
 def _share(hits: NDArray[np.bool_], weights: Array) -> Estimate:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, select
 
 from monitors.context import Context
 from monitors.review.rubric import VERDICT
@@ -41,13 +43,19 @@ class Rated:
 def batches_in(window: Window, context: Context) -> list[str]:
     """The batches drawn from months that begin within the window."""
     table = review_batch.c
+    return _batches(context, table.window_start >= window.start, table.window_start < window.end)
+
+
+def batches_before(window: Window, context: Context) -> list[str]:
+    """The batches drawn from months that begin before the window."""
+    return _batches(context, review_batch.c.window_start < window.start)
+
+
+def _batches(context: Context, *which: ColumnElement[bool]) -> list[str]:
+    table = review_batch.c
     rows = context.store.rows(
         select(table.batch_id)
-        .where(
-            table.source == context.settings.source.name,
-            table.window_start >= window.start,
-            table.window_start < window.end,
-        )
+        .where(table.source == context.settings.source.name, *which)
         .order_by(table.window_start)
     )
     return [row.batch_id for row in rows]
@@ -78,3 +86,17 @@ def rated_items(batches: Sequence[str], context: Context) -> list[Rated]:
         for item in items
         if (item.batch_id, item.item_id) in ratings
     ]
+
+
+def verdicts(
+    items: Sequence[Rated], context: Context
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:
+    """People's and the judge's pass or fail, and weights, of the items that both judged."""
+    mark, threshold = context.settings.review.pass_mark, context.settings.judge.threshold
+    rows = [
+        (verdict, item.judge >= threshold, item.weight)
+        for item in items
+        if item.judge is not None and (verdict := item.is_good(mark)) is not None
+    ]
+    people, judge, weights = zip(*rows, strict=True) if rows else ((), (), ())
+    return np.array(people, bool), np.array(judge, bool), np.array(weights, float)

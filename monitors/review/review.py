@@ -10,8 +10,8 @@ from sqlalchemy import select
 from monitors.context import Context
 from monitors.monitor import monitor
 from monitors.review.batch import batch_id
-from monitors.review.rated import Rated, rated_items
-from monitors.review.rubric import DIMENSIONS
+from monitors.review.rated import Rated, batches_before, rated_items, verdicts
+from monitors.review.rubric import AGREEMENT_BAR, DIMENSIONS
 from monitors.review.scores import judge_scores
 from sql.measurement import Measurement, Status
 from sql.tables import label, review_batch, sample
@@ -30,6 +30,8 @@ def review(window: Window, context: Context) -> Iterator[Measurement]:
 
     ``review.items`` rated so far; ``review.agreement{dimension}`` and
     ``review.krippendorff_alpha{dimension}`` between people who rated the same item;
+    ``review.judge_agreement{scorer}`` between people's verdict and the judge's, beside that of all
+    earlier batches (of the first batch, beside the bar);
     ``review.quality{scorer}``, the share of good answers in the traffic: the judge's mean over the
     month's sample, corrected by people's verdicts (PPI++, Angelopoulos, Duchi, Zrnic 2023) with
     the batch's probabilities; its baseline is the judge's mean alone. Where the interval leaves
@@ -56,6 +58,7 @@ def review(window: Window, context: Context) -> Iterator[Measurement]:
     )
     for dimension in DIMENSIONS:
         yield from _agreement(dimension, items, window)
+    yield _judge_agreement(items, window, context)
     yield _quality(items, window, context)
     yield from _pace(name, window, context)
 
@@ -102,6 +105,32 @@ def _agreement(dimension: str, items: Sequence[Rated], window: Window) -> Iterat
         n=len(shared),
         method="Krippendorff's alpha, ordinal; bootstrap over items",
         unit="alpha",
+    )
+
+
+def _judge_agreement(items: Sequence[Rated], window: Window, context: Context) -> Measurement:
+    from monitors.statistics.agreement import percent_agreement
+
+    labels = {"scorer": context.settings.review.scorer}
+    people, judge, weights = verdicts(items, context)
+    if len(people) < MINIMUM_LABELS:
+        metric, reason = "review.judge_agreement", "few_labels"
+        return _said(window, metric, labels, Status.INSUFFICIENT, reason, len(people))
+    value, low, high = percent_agreement(people, judge, weights)
+    before = verdicts(rated_items(batches_before(window, context), context), context)
+    known = len(before[0]) >= MINIMUM_LABELS
+    return Measurement(
+        monitor="review",
+        metric="review.judge_agreement",
+        labels=labels,
+        window=window,
+        value=value,
+        low=low,
+        high=high,
+        n=len(people),
+        baseline=percent_agreement(*before)[0] if known else AGREEMENT_BAR,
+        method="weighted by inverse inclusion probability; Wilson at the effective n; the "
+        + ("baseline is the agreement in all earlier batches" if known else "baseline is the bar"),
     )
 
 

@@ -52,4 +52,6 @@ RUBRIC: tuple[Dimension, ...] = (
 DIMENSIONS = tuple(dimension.name for dimension in RUBRIC)
 # The judge scores correctness; this is the people's word for it.
 VERDICT = "accuracy"
+# The judge may speak for people while it agrees with them on at least this share of answers.
+AGREEMENT_BAR = 0.85
 FLAGS = frozenset({"pii", "unsafe", "duplicate", "bad_data"})
