@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sql.words import between, number
+
 Facts = Mapping[str, Any]
 
 _HEADER, _SECTION, _FIELD, _TEXT = 150, 3000, 2000, 3000
@@ -83,7 +85,7 @@ def _thread(facts: Facts) -> Message:
     story = f"after {facts['windows']} window(s) since {facts['since']}"
     worst = f", worst {number(facts['worst'], facts['unit'])}"
     line = f"{told} in {facts['window']} {story}{worst}; now {_value(facts)}"
-    text = f"{told}: {_title(facts)}: {line} [{facts['incident']}]"
+    text = f"{_title(facts)}: {line} [{facts['incident']}]"
     return Message(_cut(escape(text), _TEXT), [_section(f"{mark} {escape(line)}")])
 
 
@@ -117,20 +119,8 @@ def _labels(facts: Facts) -> str:
 
 def _value(facts: Facts) -> str:
     unit = facts["unit"]
-    text = number(facts["value"], unit)
-    if facts["low"] is not None and facts["high"] is not None:
-        text += f" ({number(facts['low'], unit)} … {number(facts['high'], unit)})"
-    return text
-
-
-def number(value: float | None, unit: str) -> str:
-    """A number with its unit, as short as it can honestly be."""
-    if value is None:
-        return "–"
-    if unit == "ratio":
-        return f"{value:.1%}"
-    shown = f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return shown if unit in ("", "count") else f"{shown} {unit}"
+    interval = between(facts["low"], facts["high"], unit)
+    return number(facts["value"], unit) + (f" ({interval})" if interval else "")
 
 
 def escape(text: str) -> str:

@@ -21,6 +21,7 @@ from monitors.jobs import JOBS, find_job
 from monitors.jobs import run as run_job
 from sql.errors import ConfigurationError, LockHeld, NotReady, TidegaugeError
 from sql.window import Grain, Window
+from sql.words import number
 
 app = typer.Typer(
     name="tidegauge",
@@ -340,7 +341,7 @@ def incidents(
                 f"{row.opened_window:%Y-%m-%d}",
                 f"{row.resolved_window:%Y-%m-%d}" if row.resolved_window else "",
                 row.windows,
-                terminal.number(row.worst_value, row.body.get("unit", "")),
+                number(row.worst_value, row.body.get("unit", "")),
             ]
             for row in rows
         ),

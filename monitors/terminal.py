@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sql.measurement import Measurement
+from sql.words import between, number
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -34,24 +35,14 @@ def json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
         )
 
 
-def number(value: float | None, unit: str = "") -> str:
-    """A number as short as it can honestly be."""
-    if value is None:
-        return "–"
-    if unit == "ratio":
-        return f"{value:.2%}"
-    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
-
-
 def measurement_row(item: Measurement) -> list[object]:
     labels = " ".join(f"{key}={value}" for key, value in item.labels.items())
-    between = f"{number(item.low, item.unit)} … {number(item.high, item.unit)}"
     return [
         item.window,
         item.metric,
         labels,
         number(item.value, item.unit),
-        between if item.low is not None else "",
+        between(item.low, item.high, item.unit),
         number(item.baseline, item.unit),
         item.n,
         item.status.value + (f" ({item.reason})" if item.reason else ""),

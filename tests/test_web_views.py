@@ -9,13 +9,14 @@ import pytest
 
 from monitors.web import coverage, incidents, reviews, series
 from monitors.web.drawing import interval_bar, sparkline
-from monitors.web.words import NOTHING, instant, labels_text, number
+from monitors.web.words import instant, labels_text
 from sql.measurement import Measurement, Status
 from sql.store import Store
 from sql.tables import coverage as coverage_table
 from sql.tables import incident as incident_table
 from sql.tables import label, review_assignment, review_batch, review_item
 from sql.window import Grain, Window
+from sql.words import NOTHING
 
 FIRST = date(2026, 5, 4)
 
@@ -263,23 +264,6 @@ def test_a_bar_keeps_order() -> None:
     assert shape is not None
     assert shape.baseline is not None
     assert shape.low < shape.value < shape.high < shape.baseline <= shape.width
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [
-        (None, "ratio", NOTHING),
-        (0.9342, "ratio", "93.4 %"),
-        (1240.4, "ms", "1,240 ms"),
-        (0.00421, "usd", "$0.00421"),
-        (1234.5, "usd", "$1,234.50"),
-        (3.0, "count", "3"),
-        (0.0123, "nats", "0.0123 nats"),
-        (0.25, "", "0.25"),
-    ],
-)
-def test_numbers_in_words(value: float | None, unit: str, text: str) -> None:
-    assert number(value, unit) == text
 
 
 def test_instants_and_labels_in_words() -> None:

@@ -16,8 +16,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from monitors.suite import Suite, open_suite
 from monitors.web import coverage, incidents, reviews, series
 from monitors.web.drawing import interval_bar, sparkline
-from monitors.web.words import instant, labels_text, number
+from monitors.web.words import instant, labels_text
 from sql.errors import TidegaugeError
+from sql.words import between, number
 
 _HERE = Path(__file__).parent
 _HEADERS = {
@@ -95,7 +96,7 @@ _jinja = Environment(
     lstrip_blocks=True,
 )
 _jinja.filters.update(number=number, instant=instant, labels=labels_text)
-_jinja.globals.update(sparkline=sparkline, interval_bar=interval_bar)
+_jinja.globals.update(between=between, sparkline=sparkline, interval_bar=interval_bar)
 
 
 def _page(name: str, user: Any, suite: Suite, **values: Any) -> HTMLResponse:

@@ -1,0 +1,37 @@
+"""How a measurement's numbers are written for people: in messages, on pages, in the terminal."""
+
+from __future__ import annotations
+
+NOTHING = "–"
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """A value in its unit, to three digits or so: ``93.4 %``, ``1,240 ms``, ``$1.90``, ``yes``."""
+    if value is None:
+        return NOTHING
+    match unit:
+        case "ratio":
+            return f"{100 * value:.1f} %" if abs(value) < 10 else f"{100 * value:,.0f} %"
+        case "usd":
+            return f"${value:,.2f}" if abs(value) >= 1 else f"${value:.3g}"
+        case "count":
+            return f"{value:,.0f}" if float(value).is_integer() else _plain(value)
+        case "fact":
+            return "yes" if value else "no"
+        case "hours" if 0 < abs(value) < 1:
+            return f"{_plain(60 * value)} min"
+        case "hours":
+            return f"{_plain(value)} h"
+        case _:
+            return f"{_plain(value)} {unit}".strip()
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def between(low: float | None, high: float | None, unit: str = "") -> str:
+    """An interval with its unit, ``2.6 % to 5.4 %``; empty where there is none, or no width."""
+    if low is None or high is None or low == high:
+        return ""
+    return f"{number(low, unit)} to {number(high, unit)}"
