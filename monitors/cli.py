@@ -382,8 +382,9 @@ def demo(
 ) -> None:
     """Thirteen weeks of a demo product through the real DAGs, and what of it was found."""
     from monitors.demo.run import prepare, scorecard, write_configuration
-    from monitors.demo.summary import summarise
     from monitors.local import rehearsal
+    from monitors.report.overview import summarise
+    from monitors.report.page import write_report
 
     config = write_configuration(Path.cwd(), rows)
     suite = _suite(config)
@@ -404,43 +405,41 @@ def demo(
     suite = _suite(config)
     terminal.table(
         "Monitors",
-        ["monitor", "each", "windows", "measurements", "without value", "incidents"],
+        ["monitor", "each", "windows", "measurements", "without value", "incidents", "last"],
         (astuple(line) for line in summarise(suite)),
     )
     card = scorecard(suite, fill.first_day)
+    planted = card.told()
     terminal.table(
         "Planted",
-        ["what", "from", "to", "found by", "after", "incidents"],
-        (
-            [
-                line.planted.title,
-                line.planted.first,
-                line.planted.last,
-                (line.rule or "missed") + (" (late)" if line.late else ""),
-                "" if line.delay_days is None else _days(line.delay_days),
-                line.incidents,
-            ]
-            for line in card.lines
-        ),
+        ["what", "from", "to", "found by", "after"],
+        ([one.title, one.first, one.last, one.found_by or "missed", one.after] for one in planted),
     )
-    if card.false:
-        terminal.table(
-            "False incidents",
-            ["rule", "labels", "opened"],
-            (
-                [one.rule, " ".join(f"{k}={v}" for k, v in one.labels.items()), one.opened]
-                for one in card.false
-            ),
-        )
-    else:
+    for one in card.false:
+        labels = " ".join(f"{key}={value}" for key, value in one.labels.items())
+        terminal.out.print(f"False: {one.rule} {labels} on {one.opened}", markup=False)
+    if not card.false:
         terminal.out.print("No incident without a cause.")
     sent = suite.settings.path(suite.alerting.alerts.file)
     terminal.out.print(f"Messages: {sent}", markup=False, soft_wrap=True)
+    report_path = write_report(suite, planted, [f"{f.rule} on {f.opened}" for f in card.false])
+    terminal.out.print(f"Report:   {report_path}", markup=False, soft_wrap=True)
     terminal.out.print(f"Look further: tidegauge incidents --all -c {config.name}", markup=False)
 
 
-def _days(count: int) -> str:
-    return "the same day" if count == 0 else f"{count} day{'s' if count > 1 else ''}"
+@app.command("report", epilog="Example: tidegauge report")
+def report_(config: Config = None) -> None:
+    """Write the report, one self-contained HTML page, and print its path."""
+    from monitors.report.page import write_report
+
+    suite = _suite(config)
+    planted, false = [], []
+    if suite.settings.demo.enabled and (first := suite.source.first_instant()):
+        from monitors.demo.run import scorecard
+
+        card = scorecard(suite, first.date())
+        planted, false = card.told(), [f"{one.rule} on {one.opened}" for one in card.false]
+    terminal.out.print(str(write_report(suite, planted, false)), markup=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: tidegauge up")

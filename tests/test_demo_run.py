@@ -37,7 +37,7 @@ def test_the_suite_works_from_end_to_end_and_a_second_run_changes_nothing(tmp_pa
     told, digest = demo(tmp_path)
     assert "303 DAG runs now, 0 done before" in told
     lines = {line.split("  ")[0].strip(): line for line in told.splitlines()}
-    for planted in ("Slower drafts", "Dearer summaries", "A day is missing"):
+    for planted in ("Slower drafts", "Dearer summaries", "A missing day"):
         assert "missed" not in lines[planted], told
     assert "provider_drift" in told
     for monitor in ("intake", "safety", "quality", "operations", "embeddings", "review"):

@@ -194,7 +194,7 @@ _PLANTED: Mapping[str, _Entry] = {
     ),
     "leak": (
         LEAK,
-        "Other customers' data",
+        "Leaked data",
         "1.5 % of the outputs of answer name another customer's e-mail address or telephone.",
         (Signal("safety.pass_rate", {"scorer": "pii"}),),
         (Signal("safety.pass_rate", {"scorer": "pii"}),),
@@ -202,7 +202,7 @@ _PLANTED: Mapping[str, _Entry] = {
     ),
     "provider_update": (
         PROVIDER,
-        "The provider changes the model behind its name",
+        "The provider's update",
         "Another build answers for nw-large: worse by 25 points, shorter, references wrong, some "
         "JSON not readable. After ten days the provider takes it back.",
         (
@@ -240,7 +240,7 @@ _PLANTED: Mapping[str, _Entry] = {
     ),
     "missing_day": (
         MISSING,
-        "A day is missing",
+        "A missing day",
         "Not one row of the day is in the log.",
         (Signal("intake.*"), Signal("operations.requests"), Signal("coverage.*")),
         (Signal("intake.*"), Signal("*.error")),
@@ -248,7 +248,7 @@ _PLANTED: Mapping[str, _Entry] = {
     ),
     "stale_judge": (
         STALE_JUDGE,
-        "The judge goes stale",
+        "A stale judge",
         "A new prompt version of answer is fluent and sure of itself, and often takes the wrong "
         "passage: people's verdict falls, the judge's does not.",
         (

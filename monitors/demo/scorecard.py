@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from fnmatch import fnmatchcase
 
 from monitors.demo.incidents import PlantedIncident, Signal
+from monitors.report.overview import Planted
 from sql.window import Grain
 
 # A change is still being found, and its end is still being felt, this long after its last day.
@@ -56,6 +57,20 @@ class Scorecard:
     lines: tuple[Line, ...]
     false: tuple[FoundIncident, ...]
 
+    def told(self) -> list[Planted]:
+        """The lines as the report shows them."""
+        return [
+            Planted(
+                line.planted.title,
+                line.planted.what,
+                line.planted.first,
+                line.planted.last,
+                line.rule or "",
+                _after(line),
+            )
+            for line in self.lines
+        ]
+
 
 def score(plan: Sequence[PlantedIncident], incidents: Sequence[FoundIncident]) -> Scorecard:
     """Match incidents to what was planted; one incident may be explained by several changes."""
@@ -78,6 +93,13 @@ def score(plan: Sequence[PlantedIncident], incidents: Sequence[FoundIncident]) -
         )
     false = tuple(one for n, one in enumerate(incidents) if n not in explained)
     return Scorecard(tuple(lines), false)
+
+
+def _after(line: Line) -> str:
+    if line.delay_days is None:
+        return ""
+    days = f"{line.delay_days} day{'s' if line.delay_days > 1 else ''}"
+    return ("the same day" if line.delay_days == 0 else days) + (", late" if line.late else "")
 
 
 def _in_time(planted: PlantedIncident, one: FoundIncident) -> bool:

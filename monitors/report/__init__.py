@@ -1,1 +1,1 @@
-"""The self-contained HTML report."""
+"""The report: one page that stands by itself, from the store alone."""

@@ -41,7 +41,7 @@ def batches(store: Store, zone: str) -> list[Batch]:
     )
     with store.connect() as connection:
         count = {
-            name: dict(connection.execute(query).tuples().all())
+            name: dict(connection.execute(query).all())
             for name, query in {
                 "items": _counted(review_item.c.batch_id),
                 "assigned": _counted(review_assignment.c.batch_id),

@@ -1,0 +1,71 @@
+"""Write the report as one HTML file that needs nothing else: no script, no font, no network."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import monitors.web
+from monitors.report.overview import Planted, overview
+from monitors.suite import Suite
+from monitors.web.coverage import calendars
+from monitors.web.words import labels_text
+from sql.words import between, number
+
+NAME = "index.html"
+_HERE = Path(__file__).parent
+_WEB = Path(monitors.web.__file__).parent
+
+
+def write_report(
+    suite: Suite, planted: Sequence[Planted] = (), unexplained: Sequence[str] = ()
+) -> Path:
+    """Write ``index.html`` into the folder ``[reports]`` and return its path.
+
+    The same store gives the same bytes: time stands still at the end of the last covered window.
+
+    Args:
+        planted, unexplained: a demo's scorecard: what was planted, and incidents without a cause.
+    """
+    found = overview(suite, planted)
+    zone = suite.settings.timezone
+    text = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            overview=found,
+            planted=planted,
+            unexplained=unexplained,
+            source=suite.settings.source.name,
+            rules={rule.name: rule for rule in suite.alerting.rules},
+            zone=zone,
+            calendars=calendars(suite.store, zone) if found else [],
+            style=(_WEB / "static" / "style.css").read_text(encoding="utf-8"),
+        )
+    )
+    folder = suite.settings.path(suite.settings.reports)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / NAME
+    # A reader must never meet half a page.
+    with tempfile.NamedTemporaryFile(
+        "w", dir=folder, suffix=".part", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(text)
+    Path(file.name).chmod(0o644)
+    return Path(file.name).replace(path)
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader([_HERE / "templates", _WEB / "templates"]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(number=number, labels=labels_text)
+    made.globals.update(between=between)
+    return made
