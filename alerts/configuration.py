@@ -123,7 +123,9 @@ def _checked(model: type[_T], raw: Mapping[str, Any], where: str) -> _T:
     try:
         return model.model_validate(dict(raw))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        found = error.errors(include_url=False, include_input=False)
+        # A misspelt key is also a missing one: the misspelling is what helps.
+        first = min(found, key=lambda one: one["type"] != "extra_forbidden")
         key = str(first["loc"][0]) if first["loc"] else ""
         if first["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, list(model.model_fields), 1)
@@ -132,5 +134,13 @@ def _checked(model: type[_T], raw: Mapping[str, Any], where: str) -> _T:
                 where=where,
                 mend=f"did you mean {near[0]!r}?" if near else "see the default tidegauge.toml",
             ) from None
+        if first["type"] == "missing":
+            raise ConfigurationError(
+                f"the key {key!r} is missing", where=where, mend=f"add {key} = …"
+            ) from None
         message = first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"{key}: {message}" if key else message, where=where) from None
+        raise ConfigurationError(
+            f"{key}: {message}" if key else message,
+            where=where,
+            mend="see the comments in the default tidegauge.toml",
+        ) from None

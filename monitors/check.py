@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitors.settings import Settings, load_settings
+from alerts.channels import AmbiguousError, MisconfiguredError, NotSentError
+from alerts.channels.slack import SlackChannel
+from monitors.settings import ProviderSettings, Settings, load_settings
 from monitors.suite import Suite
 from sql.engine import open_engine, safe_errors
-from sql.errors import TidegaugeError
+from sql.errors import ConfigurationError, TidegaugeError
+
+_PATIENCE_MS = 2_000
+_PROVIDER_S = 20
+_MENDS = {
+    "unreachable": "check base_url and the network",
+    "timeout": "check base_url, or raise timeout_s",
+    "refused": "check api_key and model",
+    "malformed": "check base_url: what answers there is not such an API",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +47,14 @@ def check(config: str | Path | None = None) -> Iterator[Finding]:
     yield _tried("source", lambda: _source(suite))
     yield _tried("scorers", lambda: f"{len(suite.scorers)} scorers")
     yield _tried("monitors", lambda: f"{len(suite.monitors)} monitors")
-    yield _tried("rules", lambda: f"{len(suite.alerting.rules)} rules")
-    yield _tried("embedding model", lambda: f"weights {suite.context.embedder().digest[:12]}")
-    yield _tried("alerts", lambda: "to " + ", ".join(sorted(suite.channels())))
+    rules = _tried("rules", lambda: f"{len(suite.alerting.rules)} rules")
+    yield rules
+    yield _tried("embedding model", lambda: f"weights {suite.embedder.digest[:12]}")
+    if rules.good:
+        yield _tried("alerts", lambda: _alerts(suite))
+    for name, provider in settings.providers.items():
+        if not settings.demo.enabled:  # the demo's provider runs only while it is asked
+            yield _tried(f"provider {name}", lambda: _provider(name, provider))  # noqa: B023
 
 
 def _settings(config: str | Path | None) -> tuple[Settings | None, Finding]:
@@ -56,14 +73,74 @@ def _tried(what: str, look: Callable[[], str]) -> Finding:
 
 
 def _store(settings: Settings) -> str:
-    engine = open_engine(settings.store.url)
-    with safe_errors("[store] url"), engine.connect() as connection:
-        connection.exec_driver_sql("SELECT 1")
-    engine.dispose()
+    """Can it be written? A lock that another program holds is told at once, not after its wait."""
+    engine = open_engine(settings.store.url, patience_ms=_PATIENCE_MS)
+    try:
+        with safe_errors("[store] url"), engine.connect() as connection:
+            connection.execution_options(tidegauge_write=True).begin().rollback()
+    finally:
+        engine.dispose()
     return engine.dialect.name
 
 
 def _source(suite: Suite) -> str:
+    url = suite.settings.source.url
+    if url.startswith("sqlite:///") and Path(url.removeprefix("sqlite:///")).exists():
+        engine = open_engine(url, read_only=True, where="[source] url", patience_ms=_PATIENCE_MS)
+        with safe_errors("[source] url"), engine.connect() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+        engine.dispose()
     suite.source.check()
     first, last = suite.source.first_instant(), suite.source.last_instant()
     return f"{first:%Y-%m-%d} to {last:%Y-%m-%d}" if first and last else "empty"
+
+
+def _alerts(suite: Suite) -> str:
+    """Where messages go; Slack is asked whose token it is."""
+    configuration, told = suite.alerting, []
+    wanted = {configuration.channel, *(rule.channel for rule in configuration.rules)} - {""}
+    channels = suite.channels()
+    for name in sorted(wanted | {"file"}):
+        channel = channels.get(name)
+        if channel is None:
+            raise ConfigurationError(
+                f"messages for {name} would wait for ever: there is no token",
+                where="SLACK_BOT_TOKEN",
+                mend="set it in the environment, or empty [slack] channel",
+            )
+        if isinstance(channel, SlackChannel):
+            try:
+                name = f"{name} as {channel.verify()}"
+            except (NotSentError, AmbiguousError, MisconfiguredError) as error:
+                raise ConfigurationError(
+                    f"Slack does not take the token ({error.code})",
+                    where=name,
+                    mend="check SLACK_BOT_TOKEN, its scopes and the network",
+                ) from None
+        told.append(name)
+    return "to " + ", ".join(told)
+
+
+def _provider(name: str, settings: ProviderSettings) -> str:
+    """Ask for one word: it proves address, key and model at once, for a hundredth of a cent."""
+    from monitors.provider.clients import CallFailed, ChatRequest, open_model
+    from monitors.provider.prompts import Message
+
+    async def ask() -> str:
+        model = open_model(settings)
+        question = ChatRequest((Message(role="user", content="Say: ok"),), {"max_tokens": 16})
+        try:
+            async with asyncio.timeout(min(settings.timeout_s, _PROVIDER_S)):
+                return (await model.complete(question)).model
+        finally:
+            await model.close()
+
+    try:
+        return f"{asyncio.run(ask())} answers"
+    except (CallFailed, TimeoutError) as error:
+        code = getattr(error, "code", "timeout")
+        raise ConfigurationError(
+            f"the model does not answer ({code})",
+            where=f"[providers.{name}]",
+            mend=_MENDS.get(code, "try again later; the provider has a problem"),
+        ) from None

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from monitors.logs.interaction import BY_ATTRIBUTE, BY_NAME, REQUIRED
+from monitors.logs.interaction import BY_ATTRIBUTE, BY_NAME
 from sql.errors import ConfigurationError
 from sql.sampling import check_rate
 from sql.types import canonical_json
@@ -45,7 +45,8 @@ class SourceSettings(Section):
     table: str = Field("interaction", description="table or view, with schema if need be")
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description="field name (OpenTelemetry GenAI or ours) → column; empty: same names",
+        description="field name (OpenTelemetry GenAI or ours) → column, where the names "
+        "differ; an empty column leaves the field out",
     )
     time_format: Literal["instant", "iso", "epoch_s", "epoch_ms"] = Field(
         "instant", description="how the timestamp column holds time; naive times are UTC"
@@ -67,18 +68,12 @@ class SourceSettings(Section):
                 raise ValueError(f"columns: there is no field {name!r}{hint}")
         return self
 
-    def column_map(self) -> dict[str, str] | None:
-        """Attribute → column, or None when the table uses the attributes' own names."""
-        if not self.columns:
-            return None
+    def column_map(self) -> dict[str, str]:
+        """Attribute → column, of the fields whose column has another name; empty: left out."""
         return {
             (BY_NAME[name].attribute if name in BY_NAME else name): column
             for name, column in self.columns.items()
         }
-
-    def missing_required(self) -> list[str]:
-        mapped = self.column_map()
-        return [] if mapped is None else [name for name in REQUIRED if name not in mapped]
 
 
 class SamplingSettings(Section):
@@ -337,10 +332,14 @@ def _with_environment(value: Any, where: str) -> Any:
 
 
 def _explain(error: ValidationError, path: Path) -> ConfigurationError:
-    first = error.errors(include_url=False, include_input=False)[0]
+    found = error.errors(include_url=False, include_input=False)
+    # A misspelt key is also a missing one: the misspelling is what helps.
+    first = min(found, key=lambda one: one["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     mend = "see the comments in the default tidegauge.toml"
+    if first["type"] == "missing":
+        message, mend = f"the setting {place!r} is missing", f"add it; {mend}"
     if first["type"] == "extra_forbidden":
         message = f"there is no setting {place!r}"
         near = difflib.get_close_matches(str(first["loc"][-1]), _known(first["loc"][:-1]), 1)

@@ -97,7 +97,7 @@ class Suite:
         return [monitor for monitor in self.monitors if monitor.job == job]
 
     @cached_property
-    def _embedder(self) -> Embedder:
+    def embedder(self) -> Embedder:
         from monitors.drift.embedder import SentenceEmbedder
 
         return SentenceEmbedder(
@@ -112,7 +112,7 @@ class Suite:
             source=self.source,
             scorers=self.scorers,
             clock=self.clock,
-            embedder=lambda: self._embedder,
+            embedder=lambda: self.embedder,
         )
 
     # ── measuring ────────────────────────────────────────────────────────────────────────────

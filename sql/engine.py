@@ -19,7 +19,13 @@ from sql.errors import ConfigurationError, StoreError
 _SQLITE_WAIT_MS = 30_000
 
 
-def open_engine(url: str, *, read_only: bool = False, where: str = "[store] url") -> Engine:
+def open_engine(
+    url: str,
+    *,
+    read_only: bool = False,
+    where: str = "[store] url",
+    patience_ms: int = _SQLITE_WAIT_MS,
+) -> Engine:
     """An engine for ``url``; nothing is connected yet.
 
     Args:
@@ -27,6 +33,7 @@ def open_engine(url: str, *, read_only: bool = False, where: str = "[store] url"
         read_only: refuse writes at the session level (SQLite ``query_only``, PostgreSQL
             ``default_transaction_read_only``).
         where: the setting to name in an error.
+        patience_ms: how long to wait for a SQLite file that another program holds.
 
     Raises:
         ConfigurationError: the URL cannot be read or names a driver that is not installed.
@@ -35,7 +42,7 @@ def open_engine(url: str, *, read_only: bool = False, where: str = "[store] url"
     try:
         match parsed.get_backend_name():
             case "sqlite":
-                return _sqlite(parsed, read_only)
+                return _sqlite(parsed, read_only, patience_ms)
             case "postgresql":
                 return _postgresql(parsed, read_only)
             case _:
@@ -44,7 +51,8 @@ def open_engine(url: str, *, read_only: bool = False, where: str = "[store] url"
         raise ConfigurationError(
             f"no driver is installed for {parsed.drivername!r}",
             where=where,
-            mend="pip install 'tidegauge[postgres]', or the package of your database's dialect",
+            mend="write postgresql+psycopg://… and pip install 'tidegauge[postgres]', or install "
+            "the package of your database's dialect",
         ) from error
 
 
@@ -79,7 +87,7 @@ def _parse(url: str, where: str) -> URL:
     return parsed
 
 
-def _sqlite(url: URL, read_only: bool) -> Engine:
+def _sqlite(url: URL, read_only: bool, patience_ms: int) -> Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, hide_parameters=True)
@@ -90,7 +98,7 @@ def _sqlite(url: URL, read_only: bool) -> Engine:
         connection.isolation_level = None
         connection.create_function("md5", 1, _md5, deterministic=True)
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {_SQLITE_WAIT_MS}")
+        cursor.execute(f"PRAGMA busy_timeout = {patience_ms:d}")
         if read_only:
             cursor.execute("PRAGMA query_only = ON")
         else:

@@ -282,7 +282,20 @@ def test_missing_columns_are_named_with_the_near_ones(store_url: str) -> None:
     assert "'timestamp', 'output' have no column" in unmapped
     wrong = complaint(opened(url, table="calls", columns={**COLUMNS, "timestamp": "create"}))
     assert "did you mean 'created'?" in wrong
-    assert "required field 'id' has no column" in complaint(opened(url, table="calls"))
+    whole = complaint(opened(url, table="calls"))
+    assert "fields 'id', 'timestamp', 'input', 'output' have no column" in whole
+
+
+def test_columns_of_the_same_name_need_no_mapping_and_can_be_left_out(store_url: str) -> None:
+    fill(store_url, [row(1, latency_ms=100.0)])
+    execute(store_url, "ALTER TABLE interaction RENAME COLUMN output TO answer")
+    source = opened(store_url, columns={"output": "answer", "latency_ms": ""})
+    assert {"id", "at", "input", "output"} <= source.attributes
+    assert "latency_ms" not in source.attributes
+
+
+def test_a_column_of_another_kind_is_named(store_url: str) -> None:
+    url = custom(store_url, "BIGINT", ["1780272000"])
     kind = complaint(opened(url, table="calls", columns={**COLUMNS, "latency_ms": "q"}))
     assert "but latency_ms is a number" in kind
 

@@ -75,6 +75,15 @@ class SlackChannel:
                 return Posted(self._channel, str(message["ts"]))
         return None
 
+    def verify(self) -> str:
+        """Ask Slack whose token this is; the answer is the bot's name.
+
+        Raises:
+            NotSentError, AmbiguousError, MisconfiguredError: with Slack's code.
+        """
+        answer = self._call("auth_test", {})
+        return str(answer.get("user") or "")
+
     def _call(self, method: str, arguments: dict[str, Any]) -> Any:
         from slack_sdk.errors import SlackApiError, SlackRequestError
 

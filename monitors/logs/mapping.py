@@ -113,16 +113,7 @@ def reflect(engine: Engine, settings: SourceSettings) -> Mapped:
             a column holds another kind of thing than its field.
     """
     table = _table(engine, settings.table)
-    wanted = settings.column_map()
-    missing = settings.missing_required()
-    if missing:
-        names = ", ".join(repr(BY_ATTRIBUTE[name].name) for name in missing)
-        raise ConfigurationError(
-            f"the required {names} {'has' if len(missing) == 1 else 'have'} no column",
-            where="[source.columns]",
-            mend=f'add a line such as {missing[0]} = "…"; the table has {_few(table.c.keys())}',
-        )
-    columns = _same_names(table) if wanted is None else _named(table, wanted)
+    columns = _mapped(table, settings.column_map())
     for attribute, column in columns.items():
         _check_kind(attribute, column)
     stored = settings.sample_key
@@ -231,29 +222,29 @@ def _table(engine: Engine, name: str) -> Table:
     )
 
 
-def _same_names(table: Table) -> dict[str, Column[Any]]:
-    """Without ``[source.columns]`` the columns have the fields' names, ours or OpenTelemetry's."""
+def _mapped(table: Table, wanted: Mapping[str, str]) -> dict[str, Column[Any]]:
+    """Columns by attribute: as configured, else of the field's name, ours or OpenTelemetry's."""
     columns = {}
     for field in LOG_FIELDS:
-        name = next((n for n in (field.attribute, field.name) if n in table.c), None)
-        if name is not None:
-            columns[field.attribute] = table.c[name]
-    for name in REQUIRED:
-        if name not in columns:
-            raise ConfigurationError(
-                f"the required field {BY_ATTRIBUTE[name].name!r} has no column",
-                where="[source.columns]",
-                mend=f'add "{BY_ATTRIBUTE[name].name}" = "<column>" for every field you have; '
-                f"the table has {_few(table.c.keys())}",
-            )
+        attribute = field.attribute
+        if attribute in wanted:
+            if name := wanted[attribute]:
+                columns[attribute] = _column(table, name, f"[source.columns] {field.name}")
+            continue
+        own = next((name for name in (attribute, field.name) if name in table.c), None)
+        if own is not None:
+            columns[attribute] = table.c[own]
+    missing = [BY_ATTRIBUTE[name].name for name in REQUIRED if name not in columns]
+    if missing:
+        named = ", ".join(map(repr, missing))
+        fields = f"field {named} has" if len(missing) == 1 else f"fields {named} have"
+        raise ConfigurationError(
+            f"the required {fields} no column",
+            where="[source.columns]",
+            mend=f'add a line such as "{missing[0]}" = "<column>"; '
+            f"the table has {_few(table.c.keys())}",
+        )
     return columns
-
-
-def _named(table: Table, wanted: Mapping[str, str]) -> dict[str, Column[Any]]:
-    return {
-        attribute: _column(table, name, f"[source.columns] {BY_ATTRIBUTE[attribute].name}")
-        for attribute, name in wanted.items()
-    }
 
 
 def _column(table: Table, name: str, where: str) -> Column[Any]:
