@@ -123,7 +123,12 @@ def _pairs(values: list[str], option: str) -> dict[str, str]:
 def import_(
     files: Annotated[list[Path], typer.Argument(help="Log files; the kind is detected.")],
     mapping: Annotated[
-        list[str] | None, typer.Option("--map", help="field=column or path; may be repeated")
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="field=column, where the names differ; a.b reaches into objects, latency*1000 "
+            "scales, model+id joins, 'day|%d.%m.%Y' reads a time; may be repeated",
+        ),
     ] = None,
     constants: Annotated[
         list[str] | None, typer.Option("--set", help="field=value for every row; may be repeated")

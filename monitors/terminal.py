@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +15,9 @@ from rich.table import Table
 from sql.measurement import Measurement
 from sql.words import between, number
 
-out = Console(highlight=False)
+# In a file or a pipe a table is not folded to the width of a terminal that is not there.
+_WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
+out = Console(highlight=False, width=_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 

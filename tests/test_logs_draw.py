@@ -13,6 +13,7 @@ from sqlalchemy import select
 from monitors.logs.design import plan
 from monitors.logs.draw import draw_sample
 from monitors.logs.sampled import Sample, read_sample, stream_sample
+from monitors.retention import purge
 from sql.errors import ConfigurationError
 from sql.sampling import is_sampled
 from sql.store import Store
@@ -157,9 +158,13 @@ def test_hash_only_keeps_no_text_and_raw_keeps_it(store: Store, log: str) -> Non
         assert read_sample(DAY, context).batch["input"][0].startswith("question ")
 
 
-def test_a_day_older_than_the_retention_is_kept_without_texts(store: Store, log: str) -> None:
+def test_texts_of_an_old_day_can_be_scored_and_go_with_the_next_purge(
+    store: Store, log: str
+) -> None:
     with context_over(store, log, now=NOW + timedelta(days=100)) as context:
         draw_sample(DAY, context)
+        assert None not in set(read_sample(DAY, context).batch["output"])
+        purge(context)
         assert set(read_sample(DAY, context).batch["output"]) == {None}
 
 

@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -57,10 +56,11 @@ def draw_sample(window: Window, context: Context) -> DrawReport:
     """Draw the window's sample and keep it in table ``sample``; bad rows go to ``quarantine``.
 
     Which rows: see `monitors.logs.design`. Texts are kept as ``[privacy] mode`` says: redacted,
-    not at all (``hash-only``), or as they are (``raw``); a row older than the retention period is
-    kept without its texts. ``input_sha256`` and ``output_sha256`` are of the redacted text (of the
-    text itself when ``raw``), so that they neither hide nor reveal what redaction took out.
-    The system prompt is not kept. Drawing again changes nothing; see there for late rows.
+    not at all (``hash-only``), or as they are (``raw``); those of a row older than the retention
+    period are there to be scored, and go with the next night's purge. ``input_sha256`` and
+    ``output_sha256`` are of the redacted text (of the text itself when ``raw``), so that they
+    neither hide nor reveal what redaction took out. The system prompt is not kept. Drawing again
+    changes nothing; see there for late rows.
 
     Raises:
         ConfigurationError: the source or the strata cannot work as configured.
@@ -161,8 +161,7 @@ def _record(
     """One row of table ``sample``."""
     privacy = context.settings.privacy
     label, stratum, key = place
-    oldest = context.clock() - timedelta(days=privacy.retention_days)
-    keep_texts = privacy.mode != "hash-only" and row["at"] >= oldest
+    keep_texts = privacy.mode != "hash-only"
     counts: Counter[str] = Counter()
     for text in texts.values():
         counts.update(text.counts if text else {})
@@ -181,9 +180,7 @@ def _record(
         "output_sha256": _sha256(texts["output"]),
         "redactions": dict(sorted(counts.items())),
         "fields": _fields(row, raw=privacy.mode == "raw"),
-        "user_key": user_key(privacy.key, context.source.name, row.get("user_id"))
-        if row["at"] >= oldest
-        else None,
+        "user_key": user_key(privacy.key, context.source.name, row.get("user_id")),
     }
 
 
