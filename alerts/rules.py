@@ -41,7 +41,7 @@ class Rule:
             ``alpha`` and effect at least the tolerance), ``fact`` (value 1), ``no_data``.
         direction: ``below``, ``above`` or ``both``.
         tolerance: in the metric's unit; ratio: share of the baseline; the larger one counts.
-        consecutive: breaches in a row that open; 0 means 1 for critical and 2 for warning.
+        consecutive: breaches in a row that open; 0 leaves it to `breaches_to_open`.
         clear_after: clear windows in a row that resolve.
         false_alarms_per_year: budget of one series under ``sequential``.
         inhibits: rules whose incidents of the same window are muted while this one breaches.
@@ -74,7 +74,13 @@ class Rule:
 
     @property
     def breaches_to_open(self) -> int:
-        return self.consecutive or (1 if self.severity == "critical" else 2)
+        """Windows in a row that must breach.
+
+        A test or an interval speaks of its window alone, so that a warning waits for a second one.
+        A sequential test has weighed all windows before it speaks, and starts anew; a fact is one.
+        """
+        alone = self.decision in ("threshold", "interval", "test")
+        return self.consecutive or (2 if alone and self.severity == "warning" else 1)
 
     def takes(self, metric: str, labels: Mapping[str, str]) -> bool:
         """Is this series the rule's?"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from alerts.rules import Rule, Verdict
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 CRITICAL = Rule(name="r", metric="m", decision="fact", severity="critical")
-WARNING = Rule(name="r", metric="m", decision="fact", severity="warning")
+WARNING = Rule(name="r", metric="m", decision="test", severity="warning")
 LETTERS = {
     "b": Verdict.BREACH,
     "c": Verdict.CLEAR,
@@ -79,3 +80,22 @@ def test_order_and_prefixes(story: str, random: object, critical: bool) -> None:
     assert closes <= opens <= story.count("b")
     if "b" not in story:
         assert not expected.incidents
+
+
+@pytest.mark.parametrize(
+    ("decision", "severity", "windows"),
+    [
+        ("test", "warning", 2),
+        ("interval", "warning", 2),
+        ("test", "critical", 1),
+        ("sequential", "warning", 1),
+        ("fact", "warning", 1),
+        ("no_data", "warning", 1),
+    ],
+)
+def test_only_what_speaks_of_one_window_waits_for_a_second(
+    decision: str, severity: str, windows: int
+) -> None:
+    rule = Rule(name="r", metric="m", decision=decision, severity=severity)
+    assert rule.breaches_to_open == windows
+    assert Rule(name="r", metric="m", decision=decision, consecutive=3).breaches_to_open == 3
