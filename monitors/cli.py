@@ -8,7 +8,7 @@ import sys
 from dataclasses import astuple
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -17,6 +17,8 @@ from sqlalchemy import func, select
 
 from monitors import terminal
 from monitors.calendar import due_between
+from monitors.commands import golden, judge
+from monitors.commands.options import Config, Json, pairs, suite_of
 from monitors.jobs import JOBS, find_job
 from monitors.jobs import run as run_job
 from sql.errors import ConfigurationError, LockHeld, NotReady, TidegaugeError
@@ -31,11 +33,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Config = Annotated[
-    Path | None, typer.Option("--config", "-c", help="The configuration file.", show_default=False)
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
 
 
 def main() -> None:
@@ -54,12 +51,6 @@ def main() -> None:
             soft_wrap=True,
         )
         sys.exit(1)
-
-
-def _suite(config: Path | None) -> Any:
-    from monitors.suite import open_suite
-
-    return open_suite(config)
 
 
 def _bar() -> Progress:
@@ -84,7 +75,7 @@ def init(config: Config = None) -> None:
         default = Path(__file__).resolve().parent.parent / "tidegauge.toml"
         path.write_text(default.read_text(encoding="utf-8"), encoding="utf-8")
         terminal.out.print(f"wrote {path}", markup=False)
-    suite = _suite(path)
+    suite = suite_of(path)
     terminal.out.print(f"the store is ready ({suite.store.dialect})")
 
 
@@ -104,16 +95,6 @@ def check(config: Config = None, as_json: Json = False) -> None:
             terminal.out.print(f"{mark} {one.what}: {escape(one.text)}", soft_wrap=True)
     if not all(one.good for one in findings):
         raise typer.Exit(2)
-
-
-def _pairs(values: list[str], option: str) -> dict[str, str]:
-    pairs = {}
-    for value in values:
-        key, equals, rest = value.partition("=")
-        if not equals:
-            raise ConfigurationError(f"{value!r} is not field=value", where=option)
-        pairs[key.strip()] = rest.strip()
-    return pairs
 
 
 @app.command(
@@ -147,15 +128,15 @@ def import_(
     """Read log files into the embedded source: JSONL, CSV, Parquet, OTLP, Langfuse, LiteLLM."""
     from monitors.logs.importing import import_files
 
-    settings = _suite(config).settings
+    settings = suite_of(config).settings
     with _bar() as bar:
         task = bar.add_task("importing", total=1)
         report = import_files(
             files,
             settings.source.url,
             format=kind,
-            mapping=_pairs(mapping or [], "--map"),
-            constants=_pairs(constants or [], "--set"),
+            mapping=pairs(mapping, "--map"),
+            constants=pairs(constants, "--set"),
             start=start.date() if start else None,
             per_day=per_day,
             progress=lambda _read, done, total: bar.update(task, completed=done, total=total),
@@ -192,7 +173,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Do one job for one window; nothing when that is done already."""
-    suite = _suite(config)
+    suite = suite_of(config)
     chosen = find_job(job)
     if chosen.name == "pin_baseline":
         raise ConfigurationError("a pin needs a person", mend="use `tidegauge pin`")
@@ -231,7 +212,7 @@ def replay(
     config: Config = None,
 ) -> None:
     """Run all jobs whose windows end in these days, in calendar order, without Airflow."""
-    suite = _suite(config)
+    suite = suite_of(config)
     plan = list(due_between(first.date(), last.date(), suite.settings.timezone))
     grace = timedelta(hours=suite.settings.source.grace_hours)
     done = 0
@@ -252,7 +233,7 @@ def status(config: Config = None, as_json: Json = False) -> None:
     """What has been covered, what is open, what waits to be sent."""
     from sql.tables import coverage, incident, notification
 
-    suite = _suite(config)
+    suite = suite_of(config)
     table = coverage.c
     rows = suite.store.rows(
         select(
@@ -302,7 +283,7 @@ def measurements(
     as_json: Json = False,
 ) -> None:
     """What the monitors measured, newest last."""
-    suite = _suite(config)
+    suite = suite_of(config)
     zone = suite.settings.timezone
     found = suite.store.measurements(
         metric=metric,
@@ -329,7 +310,7 @@ def incidents(
     query = select(incident).order_by(incident.c.opened_window, incident.c.fingerprint)
     if not every:
         query = query.where(incident.c.state != "resolved")
-    rows = _suite(config).store.rows(query)
+    rows = suite_of(config).store.rows(query)
     if as_json:
         terminal.json_lines(dict(row._mapping) for row in rows)
         return
@@ -372,7 +353,7 @@ def pin(
     config: Config = None,
 ) -> None:
     """Ask the provider the regression prompts and store the answers as a candidate baseline."""
-    suite = _suite(config)
+    suite = suite_of(config)
     params = {"name": provider, "reason": reason, "actor": actor}
     facts = suite.pin(params)
     terminal.out.print(f"candidate {facts['digest']}", markup=False)
@@ -392,7 +373,7 @@ def demo(
     from monitors.report.page import write_report
 
     config = write_configuration(Path.cwd(), rows)
-    suite = _suite(config)
+    suite = suite_of(config)
     with _bar() as bar:
         task = bar.add_task("writing the demo's log", total=7 * suite.settings.demo.weeks)
         ready = prepare(
@@ -407,7 +388,7 @@ def demo(
     terminal.out.print(
         f"{report.runs} DAG runs now, {report.skipped} done before, {report.seconds:.0f} s"
     )
-    suite = _suite(config)
+    suite = suite_of(config)
     terminal.table(
         "Monitors",
         ["monitor", "each", "windows", "measurements", "without value", "incidents", "last"],
@@ -437,7 +418,7 @@ def report_(config: Config = None) -> None:
     """Write the report, one self-contained HTML page, and print its path."""
     from monitors.report.page import write_report
 
-    suite = _suite(config)
+    suite = suite_of(config)
     planted, false = [], []
     if suite.settings.demo.enabled and (first := suite.source.first_instant()):
         from monitors.demo.run import scorecard
@@ -475,6 +456,8 @@ def down(config: Config = None) -> None:
     terminal.out.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
 
+app.add_typer(golden.app, name="golden")
+app.add_typer(judge.app, name="judge")
 source_app = typer.Typer(help="The production log.", no_args_is_help=True)
 app.add_typer(source_app, name="source")
 
@@ -484,7 +467,7 @@ def source_ddl(config: Config = None) -> None:
     """Print the statements that give the log a stored, indexed sample key."""
     from monitors.logs.ddl import sample_key_ddl
 
-    suite = _suite(config)
+    suite = suite_of(config)
     for statement in sample_key_ddl(suite.source, suite.settings.sampling.seed):
         terminal.out.print(f"{statement};", markup=False, soft_wrap=True)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from monitors.report.drawing import Axis, chart, ticks
 from monitors.report.overview import Planted
 from monitors.report.page import write_report
 from monitors.suite import Suite, open_suite
+from monitors.web.drawing import Axis, chart, ticks
 from sql.measurement import Measurement, Status
 from sql.tables import coverage, incident
 from sql.window import Grain, Window

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from monitors.report.drawing import interval_bar, sparkline
 from monitors.web import coverage, incidents, reviews, series
+from monitors.web.drawing import interval_bar, sparkline
 from monitors.web.words import instant, labels_text
 from sql.measurement import Measurement, Status
 from sql.store import Store

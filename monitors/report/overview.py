@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Integer, Row, cast, distinct, func, select
 
-from monitors.report.drawing import Axis, Chart, chart
 from monitors.report.panels import PANELS, Panel
 from monitors.suite import Suite
+from monitors.web.drawing import Axis, Chart, chart
 from sql.measurement import Measurement
 from sql.store import Store
 from sql.tables import coverage, incident, notification

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -91,6 +91,15 @@ def import_golden(rows: Iterable[Golden], context: Context) -> int:
             record["added_at"] = added.get(key, record["added_at"])
         context.store.upsert(connection, golden_example, records.values())
     return len(records)
+
+
+def with_anchors(examples: Sequence[Golden], count: int) -> list[Golden]:
+    """The examples with ``count`` of them made anchors: those of the smallest keys, a hash."""
+    chosen = {example.key for example in sorted(examples, key=lambda one: one.key)[:count]}
+    return [
+        replace(example, is_anchor=example.is_anchor or example.key in chosen)
+        for example in examples
+    ]
 
 
 def list_golden(

@@ -13,9 +13,9 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from monitors.report.drawing import interval_bar, sparkline
 from monitors.suite import Suite, open_suite
 from monitors.web import coverage, incidents, reviews, series
+from monitors.web.drawing import interval_bar, sparkline
 from monitors.web.words import instant, labels_text
 from sql.errors import TidegaugeError
 from sql.words import between, number
