@@ -26,7 +26,9 @@ def main(folder: Path) -> None:
     with browser(1180, 860) as tab:
         tab.open((folder / "reports" / "index.html").resolve().as_uri())
         tab.picture(PICTURES / "report.png")
-        tab.run("document.querySelector('.charts').parentNode.querySelectorAll('h2')[3].scrollIntoView()")
+        tab.run(
+            "document.querySelector('.charts').parentNode.querySelectorAll('h2')[3].scrollIntoView()"
+        )
         tab.picture(PICTURES / "report-charts.png")
         started = server.up(config)
         try:
