@@ -13,10 +13,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 DEMO := $(if $(wildcard demo.toml),--config demo.toml)
 
-.PHONY: help setup run up down test test-all lint format bench lock clean
+.PHONY: help setup run up down test test-all lint format bench bench-detection lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(INSTALLED)  ## make .venv with the locked packages
 
@@ -62,6 +62,9 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)  ## memory and speed tables
 	@$(BIN)/python -m tests.bench_memory
+
+bench-detection: $(INSTALLED)  ## how small a change is found, and how often nothing is
+	@$(BIN)/python -m tests.bench_detection
 
 lock:  ## resolve pyproject.toml anew into requirements.lock (needs uv)
 	@override=$$(mktemp) && echo 'torch ; python_version < "0"' > $$override && \

@@ -8,6 +8,7 @@ in the log which model truly answered.
 |---|---|---|
 | `replay` | the pin, the provider's API (within the day's budget) | `replay_answer` |
 | `measure` | `replay_answer`, `baseline`, the log's response models | `measurement` |
+| `report` | the answers of a day that moved | a page in the reports' folder |
 | `alert` | `measurement`, the rules | `evaluation`, `incident`, `notification` |
 
 An answer that is already there is not asked for (or paid for) again: `replay` resumes.
@@ -40,10 +41,14 @@ def provider_drift() -> None:
         return measured(JOB)
 
     @task
+    def report() -> Report:
+        return step(JOB, "report")
+
+    @task
     def alert() -> Report:
         return step(JOB, "alert")
 
-    replay() >> measure() >> alert()
+    replay() >> measure() >> report() >> alert()
 
 
 provider_drift()

@@ -17,8 +17,8 @@ from sqlalchemy import func, select
 
 from monitors import terminal
 from monitors.calendar import due_between
-from monitors.commands import golden, judge
-from monitors.commands.options import Config, Json, pairs, suite_of
+from monitors.commands import baselines, golden, judge
+from monitors.commands.options import Actor, Config, Json, pairs, suite_of
 from monitors.jobs import JOBS, find_job
 from monitors.jobs import run as run_job
 from sql.errors import ConfigurationError, LockHeld, NotReady, TidegaugeError
@@ -344,22 +344,57 @@ def jobs_() -> None:
     )
 
 
-@app.command(epilog="Example: tidegauge pin main --reason 'first pin'")
+@app.command(epilog="Example: tidegauge pin main --reason 'first pin' --repeats 5")
 def pin(
-    provider: Annotated[str, typer.Argument(help="name under [providers]")],
-    reason: Annotated[str, typer.Option(help="why, for the audit")],
-    actor: Annotated[str, typer.Option(help="who", envvar="USER")] = "cli",
-    approve: Annotated[bool, typer.Option(help="make it the pin at once")] = False,
+    provider: Annotated[str, typer.Argument(help="Name under [providers].")],
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")],
+    prompts: Annotated[
+        Path | None, typer.Option(help="Regression prompts; default: the provider's own.")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(help="Answers for each prompt; default: the provider's.")
+    ] = None,
+    actor: Actor = "cli",
+    approve: Annotated[bool, typer.Option(help="Make it the pin at once.")] = False,
     config: Config = None,
 ) -> None:
     """Ask the provider the regression prompts and store the answers as a candidate baseline."""
     suite = suite_of(config)
     params = {"name": provider, "reason": reason, "actor": actor}
-    facts = suite.pin(params)
-    terminal.out.print(f"candidate {facts['digest']}", markup=False)
+    if prompts is not None:
+        params["prompts"] = str(prompts.resolve())
+    if repeats is not None:
+        params["repeats"] = str(repeats)
+    with terminal.err.status(f"asking {provider}"), suite.recorded_provider():
+        facts = suite.pin(params)
+    digest = str(facts["digest"])
+    terminal.out.print(f"candidate {digest[:12]}, {facts['prompts']} prompts", markup=False)
     if approve:
-        suite.approve({**params, "digest": str(facts["digest"])})
+        suite.approve({**params, "digest": digest})
         terminal.out.print("approved: it is the pin now")
+    else:
+        name = suite.settings.providers[provider].pin
+        terminal.out.print(f"to approve: tidegauge baselines approve {name} {digest[:12]}")
+
+
+@app.command(epilog="Example: tidegauge candidate main --model gpt-5-mini")
+def candidate(
+    provider: Annotated[str, typer.Argument(help="Name under [providers].")],
+    model: Annotated[str, typer.Option(help="The model that might take over.")],
+    base_url: Annotated[str, typer.Option(help="Another address; default: the provider's.")] = "",
+    actor: Actor = "cli",
+    config: Config = None,
+) -> None:
+    """Ask another model the pinned prompts: go or no-go before a switch; exit 1 on no-go."""
+    from monitors.provider.candidate import try_candidate
+
+    suite = suite_of(config)
+    with terminal.err.status(f"asking {model}"), suite.recorded_provider():
+        found = try_candidate(provider, suite.context, model=model, base_url=base_url, actor=actor)
+    terminal.out.print(found.verdict, markup=False, soft_wrap=True)
+    terminal.out.print(str(found.page), markup=False, soft_wrap=True)
+    if not found.go:
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: tidegauge demo")
@@ -456,6 +491,7 @@ def down(config: Config = None) -> None:
     terminal.out.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
 
+app.add_typer(baselines.app, name="baselines")
 app.add_typer(golden.app, name="golden")
 app.add_typer(judge.app, name="judge")
 source_app = typer.Typer(help="The production log.", no_args_is_help=True)

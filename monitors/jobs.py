@@ -151,6 +151,13 @@ def _report(task: Task, suite: Suite) -> Facts:
     return {"report": path.name if path else ""}
 
 
+def _provider_report(task: Task, suite: Suite) -> Facts:
+    from monitors.provider.report import write_reports
+
+    pages = write_reports(task.span, suite.context)
+    return {"pages": len(pages), "report": pages[-1].name if pages else ""}
+
+
 def _batch(task: Task, suite: Suite) -> Facts:
     from monitors.review.batch import make_batch
 
@@ -208,7 +215,12 @@ JOBS: dict[str, Job] = {
             Grain.DAY,
             "0 0 * * *",
             "Replay the pinned prompts and compare with the pin; read the log for a changed model.",
-            (Step("replay", _replay, "ask the provider the pinned prompts"), _MEASURE, _ALERT),
+            (
+                Step("replay", _replay, "ask the provider the pinned prompts"),
+                _MEASURE,
+                Step("report", _provider_report, "show the prompts that moved, if any did"),
+                _ALERT,
+            ),
         ),
         Job(
             "weekly_drift",

@@ -197,6 +197,9 @@ class ProviderSettings(Section):
     prompts: str = Field(description="JSONL file of regression prompts")
     repeats: int = Field(3, ge=1, le=20, description="answers pinned for each prompt")
     replay_repeats: int = Field(1, ge=1, le=20, description="answers a replay asks for")
+    replay_prompts: int = Field(
+        0, ge=0, description="prompts asked each day, in rotation; 0: all of them"
+    )
     usd_per_million_input_tokens: float = Field(ge=0, description="price; 0 for your own machine")
     usd_per_million_output_tokens: float = Field(ge=0, description="price")
     budget_usd_per_day: float = Field(5, gt=0, description="no call is begun beyond it")

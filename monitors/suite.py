@@ -195,7 +195,7 @@ class Suite:
             )
             .group_by(measurement_table.c.status)
         )
-        counts = dict(measured.tuples().all())
+        counts = dict(row._tuple() for row in measured)
         return {
             "job": job,
             "grain": window.grain.value,
@@ -268,12 +268,20 @@ class Suite:
         """Ask a provider its prompts and store the answers as a candidate.
 
         Args:
-            params: ``name`` of the provider's section, ``reason``, ``actor``.
+            params: ``name`` of the provider's section, ``reason``, ``actor``; ``prompts`` (a path)
+                and ``repeats`` where they are not the section's own.
         """
         from monitors.provider.baselines import pin_provider
 
         reason = params.get("reason") or "candidate, to be approved"
-        made = pin_provider(params["name"], reason, params.get("actor", ""), self.context)
+        made = pin_provider(
+            params["name"],
+            reason,
+            params.get("actor", ""),
+            self.context,
+            prompts=params.get("prompts", ""),
+            repeats=int(params.get("repeats", 0)),
+        )
         return {"digest": made.digest, "prompts": len(made.prompts)}
 
     def approve(self, params: Mapping[str, str]) -> dict[str, int | float | str]:

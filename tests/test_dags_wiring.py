@@ -83,7 +83,7 @@ def test_daily_quality_in_order_with_three_shards(run: Run, steps: Steps) -> Non
 @pytest.mark.parametrize(
     ("name", "end", "window", "order"),
     [
-        ("provider_drift", DAY_END, "2026-06-09", ["replay", "measure", "alert"]),
+        ("provider_drift", DAY_END, "2026-06-09", ["replay", "measure", "report", "alert"]),
         ("weekly_drift", datetime(2026, 6, 8, tzinfo=UTC), "2026-W23", None),
         (
             "monthly_review",

@@ -156,19 +156,30 @@ def pin(
     return _store(body, reason, actor, context)
 
 
-def pin_provider(provider: str, reason: str, actor: str, context: Context) -> Baseline:
+def pin_provider(
+    provider: str,
+    reason: str,
+    actor: str,
+    context: Context,
+    *,
+    prompts: str = "",
+    repeats: int = 0,
+) -> Baseline:
     """`pin` as ``[providers.<provider>]`` says.
+
+    Args:
+        prompts, repeats: instead of the section's own. A replay asks the section's prompts,
+            so a pin of other prompts stays a candidate until the section names them.
 
     Raises:
         ConfigurationError: there is no such provider, or its prompts cannot be read.
     """
     settings = provider_settings(provider, context)
-    prompts = load_prompts(context.settings.path(settings.prompts))
     return pin(
         settings.pin,
         settings,
-        prompts,
-        settings.repeats,
+        load_prompts(context.settings.path(prompts or settings.prompts)),
+        repeats or settings.repeats,
         reason,
         actor,
         context,

@@ -17,7 +17,7 @@ from monitors.provider.baselines import Answer, Baseline, current
 from monitors.provider.checks import Verdict, judge
 from monitors.provider.effects import Effect, compare
 from monitors.provider.prompts import Prompt
-from monitors.provider.replay import mismatch
+from monitors.provider.replay import mismatch, prompts_of_day
 from monitors.settings import ProviderSettings
 from sql.measurement import Measurement, Status
 from sql.tables import replay_answer
@@ -197,8 +197,8 @@ def _of_provider(
     if reason := mismatch(pinned, settings, context):
         yield _nothing(window, labels, Status.ERROR, reason)
         return
-    answers, failures = _replayed(pinned, window, context)
-    wanted = len(pinned.prompts)
+    answers, failures = replayed_answers(pinned, window, context)
+    wanted = len(prompts_of_day(pinned, settings, window))
     if not answers and not failures:
         yield _nothing(window, labels, Status.NO_DATA, "not_replayed")
         return
@@ -214,7 +214,7 @@ def _of_provider(
         return
     whole = len(answers) >= _WHOLE_SHARE * wanted
     found = compare_answers(
-        pinned.prompts, pinned.answers, answers, settings, seed=_seed(pinned, window)
+        pinned.prompts, pinned.answers, answers, settings, seed=seed_of(pinned, window)
     )
     status = Status.COMPLETE if whole else Status.PARTIAL
     yield _verdict(found, len(answers), window, labels, status, "" if whole else common)
@@ -222,9 +222,10 @@ def _of_provider(
         yield _measured(each, window, labels, status, "" if whole else common)
 
 
-def _replayed(
+def replayed_answers(
     pinned: Baseline, window: Window, context: Context
 ) -> tuple[dict[str, list[Answer]], Counter[str]]:
+    """The window's answers by prompt, and how many there are not, by reason."""
     table = replay_answer.c
     rows = context.store.rows(
         select(replay_answer)
@@ -253,7 +254,8 @@ def _replayed(
     return answers, failures
 
 
-def _seed(pinned: Baseline, window: Window) -> int:
+def seed_of(pinned: Baseline, window: Window) -> int:
+    """Of the permutations: the same window, measured again, has the same p-values."""
     return int(hashlib.sha256(f"{pinned.digest}/{window}".encode()).hexdigest()[:12], 16)
 
 

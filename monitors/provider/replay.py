@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import func, select
@@ -10,7 +11,7 @@ from monitors.context import Context
 from monitors.provider.asking import Reply, ask_all
 from monitors.provider.baselines import Baseline, current, provider_settings
 from monitors.provider.checks import CHECKS_VERSION
-from monitors.provider.prompts import load_prompts, prompts_digest
+from monitors.provider.prompts import Prompt, load_prompts, prompts_digest
 from monitors.settings import ProviderSettings
 from sql.tables import replay_answer
 from sql.window import Window
@@ -41,7 +42,7 @@ def replay(provider: str, window: Window, context: Context) -> Facts:
     done, spent = _so_far(pinned.digest, window, context)
     questions = [
         (prompt, repeat)
-        for prompt in pinned.prompts
+        for prompt in prompts_of_day(pinned, settings, window)
         for repeat in range(settings.replay_repeats)
         if (prompt.id, repeat) not in done
     ]
@@ -63,6 +64,22 @@ def replay(provider: str, window: Window, context: Context) -> Facts:
         "wanted": wanted,
         "spent_usd": round(tally.spent_usd, 6),
     }
+
+
+def prompts_of_day(
+    pinned: Baseline, settings: ProviderSettings, window: Window
+) -> tuple[Prompt, ...]:
+    """What is asked in a window: all prompts, or as many as ``replay_prompts`` says, in rotation.
+
+    The order is that of a hash of the ids, so that each day's part is mixed; as many days as there
+    are parts go once through all of them.
+    """
+    count = settings.replay_prompts
+    if not count or count >= len(pinned.prompts):
+        return pinned.prompts
+    mixed = sorted(pinned.prompts, key=lambda p: hashlib.sha256(p.id.encode()).digest())
+    start = window.first_day.toordinal() * count
+    return tuple(mixed[(start + place) % len(mixed)] for place in range(count))
 
 
 def mismatch(pinned: Baseline, settings: ProviderSettings, context: Context) -> str:
