@@ -17,8 +17,7 @@ from sqlalchemy import func, select
 
 from monitors import terminal
 from monitors.calendar import due_between
-from monitors.commands import baselines, golden, judge
-from monitors.commands.options import Actor, Config, Json, pairs, suite_of
+from monitors.commands import Actor, Config, Json, baselines, golden, judge, pairs, review, suite_of
 from monitors.jobs import JOBS, find_job
 from monitors.jobs import run as run_job
 from sql.errors import ConfigurationError, LockHeld, NotReady, TidegaugeError
@@ -494,6 +493,7 @@ def down(config: Config = None) -> None:
 app.add_typer(baselines.app, name="baselines")
 app.add_typer(golden.app, name="golden")
 app.add_typer(judge.app, name="judge")
+app.add_typer(review.app, name="review")
 source_app = typer.Typer(help="The production log.", no_args_is_help=True)
 app.add_typer(source_app, name="source")
 

@@ -409,6 +409,25 @@ label = Table(
     Column("seconds", Double),
 )
 
+review_entry = Table(
+    "review_entry",
+    metadata,
+    _key("batch_id", 80),
+    _key("item_id"),
+    _key("evaluator", 120),
+    Column("revision", Integer, nullable=False, doc="rises with every change"),
+    Column("state", String(20), nullable=False, doc="draft, done, skipped, settled"),
+    Column("scores", Json, nullable=False, doc="dimension to 1..5, null for cannot judge"),
+    Column("comment", Text, nullable=False),
+    Column("flags", Json, nullable=False),
+    Column("correction", Text, nullable=False, doc="a better answer, offered to the golden set"),
+    Column("reason", String(40), nullable=False, doc="why the item was skipped"),
+    Column("seconds", Double, nullable=False, doc="time on the item, pauses left out"),
+    Column("guidelines", String(20), nullable=False, doc="the version that the person saw"),
+    Column("updated_at", Instant, nullable=False),
+    Index(None, "evaluator", "updated_at"),
+)
+
 # ── housekeeping ─────────────────────────────────────────────────────────────────────────────
 
 work_lock = Table(

@@ -61,6 +61,17 @@ def make_batch(window: Window, context: Context) -> Facts:
     }
 
 
+def plan_batch(window: Window, context: Context) -> Facts:
+    """What a batch of the month would promise and cost; nothing is stored."""
+    name = batch_id(window, context)
+    design = _drawn(window, name, context)
+    if not design.chosen:
+        return {"status": "no_data", "batch": "", "new": 0, "items": 0}
+    promised = _promise(design, _places(design, name, context), context)
+    facts = ("items", "ratings", "population", "expected_width", "people_width", "cost_usd")
+    return {"status": "planned", "batch": name, **{fact: promised[fact] for fact in facts}}
+
+
 def folder_of(name: str, context: Context) -> Path:
     """Where the batch's files are."""
     return context.settings.path(context.settings.review.folder) / name
@@ -85,13 +96,21 @@ def _drawn(window: Window, name: str, context: Context) -> Design:
     return draw(candidates, settings.size, core=settings.core, seed=f"{settings.seed}:{name}")
 
 
+def _places(design: Design, name: str, context: Context) -> list[Assignment]:
+    settings = context.settings.review
+    return assign(
+        [chosen.item_id for chosen in design.chosen],
+        settings.evaluators,
+        overlap=settings.overlap,
+        seed=f"{settings.seed}:{name}:raters",
+    )
+
+
 def _store(window: Window, name: str, design: Design, context: Context) -> None:
     settings = context.settings.review
     now = context.clock()
     ids = [chosen.item_id for chosen in design.chosen]
-    places = assign(
-        ids, settings.evaluators, overlap=settings.overlap, seed=f"{settings.seed}:{name}:raters"
-    )
+    places = _places(design, name, context)
     raters: dict[str, int] = {}
     for place in places:
         raters[place.item_id] = raters.get(place.item_id, 0) + 1

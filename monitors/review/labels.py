@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select, update
 from monitors.context import Context
 from monitors.review.rubric import DIMENSIONS, FLAGS
 from sql.errors import TidegaugeError
+from sql.store import Store
 from sql.tables import label, review_assignment, review_batch
 
 
@@ -50,21 +51,46 @@ def record_labels(batch_id: str, ratings: Sequence[Rating], context: Context) ->
         LabelError: a rating without assignment, of an unknown dimension or flag, or off the scale.
     """
     with context.store.begin() as connection:
-        asked = _asked(connection, batch_id)
-        for rating in ratings:
-            _check(rating, asked, batch_id)
-        rows = [row for rating in ratings for row in _rows(batch_id, rating)]
-        stored = _stored(connection, batch_id)
-        changed = []
-        for row in rows:
-            before = stored.get((row["item_id"], row["evaluator"], row["dimension"]))
-            if before is None:
-                changed.append({**row, "revision": 1})
-            elif any(before[name] != value for name, value in row.items()):
-                changed.append({**row, "revision": before["revision"] + 1})
-        context.store.upsert(connection, label, changed)
-        _settle(connection, batch_id, ratings)
+        return write_labels(connection, batch_id, ratings, context.store)
+
+
+def write_labels(
+    connection: Connection, batch_id: str, ratings: Sequence[Rating], store: Store
+) -> int:
+    """`record_labels` within a transaction of the caller's."""
+    hold(connection, batch_id)
+    asked = _asked(connection, batch_id)
+    for rating in ratings:
+        _check(rating, asked, batch_id)
+    rows = [row for rating in ratings for row in _rows(batch_id, rating)]
+    stored = _stored(connection, batch_id)
+    changed = []
+    for row in rows:
+        before = stored.get((row["item_id"], row["evaluator"], row["dimension"]))
+        if before is None:
+            changed.append({**row, "revision": 1})
+        elif any(before[name] != value for name, value in row.items()):
+            changed.append({**row, "revision": before["revision"] + 1})
+    store.upsert(connection, label, changed)
+    for rating in ratings:
+        if rating.submitted_at is not None:
+            settle(connection, batch_id, rating.item_id, rating.evaluator, "done")
+    close_when_settled(connection, batch_id)
     return len(changed)
+
+
+def hold(connection: Connection, batch_id: str) -> str | None:
+    """Keep other writers of the batch waiting until this transaction ends.
+
+    Without it two last ratings at once would each see the other's place open, and the batch
+    would never close. SQLite has one writer anyway.
+
+    Returns:
+        the batch's state; None where there is no such batch.
+    """
+    return connection.scalar(
+        select(review_batch.c.state).where(review_batch.c.batch_id == batch_id).with_for_update()
+    )
 
 
 def _asked(connection: Connection, batch_id: str) -> set[tuple[str, str]]:
@@ -118,22 +144,26 @@ def _stored(connection: Connection, batch_id: str) -> dict[tuple[str, str, str],
     return {(r["item_id"], r["evaluator"], r["dimension"]): dict(r) for r in rows}
 
 
-def _settle(connection: Connection, batch_id: str, ratings: Sequence[Rating]) -> None:
-    """Mark finished assignments; the batch is closed when none is open."""
+def settle(connection: Connection, batch_id: str, item_id: str, evaluator: str, state: str) -> None:
+    """Mark an assignment ``done`` or ``skipped``; what is done stays done."""
     places = review_assignment.c
-    for rating in ratings:
-        if rating.submitted_at is not None:
-            connection.execute(
-                update(review_assignment)
-                .where(
-                    places.batch_id == batch_id,
-                    places.item_id == rating.item_id,
-                    places.evaluator == rating.evaluator,
-                )
-                .values(state="done")
-            )
+    connection.execute(
+        update(review_assignment)
+        .where(
+            places.batch_id == batch_id,
+            places.item_id == item_id,
+            places.evaluator == evaluator,
+            places.state != "done",
+        )
+        .values(state=state, reserved_until=None)
+    )
+
+
+def close_when_settled(connection: Connection, batch_id: str) -> None:
+    """The batch is closed when no assignment is open."""
+    places = review_assignment.c
     left = connection.scalar(
-        select(func.count()).where(places.batch_id == batch_id, places.state != "done")
+        select(func.count()).where(places.batch_id == batch_id, places.state == "open")
     )
     if left == 0:
         connection.execute(

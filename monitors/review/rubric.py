@@ -55,3 +55,4 @@ VERDICT = "accuracy"
 # The judge may speak for people while it agrees with them on at least this share of answers.
 AGREEMENT_BAR = 0.85
 FLAGS = frozenset({"pii", "unsafe", "duplicate", "bad_data"})
+SKIP_REASONS = ("not_my_field", "unreadable", "other_language", "conflict", "other")

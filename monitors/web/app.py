@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, get_user
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from monitors.review.links import Person
 from monitors.suite import Suite, open_suite
 from monitors.web import coverage, incidents, reviews, series
-from monitors.web.drawing import interval_bar, sparkline
-from monitors.web.words import instant, labels_text
+from monitors.web.rating import Access, rating_routes
+from monitors.web.rendering import HERE, page
 from sql.errors import TidegaugeError
-from sql.words import between, number
 
-_HERE = Path(__file__).parent
 _HEADERS = {
     # No script at all, nothing from elsewhere; only Airflow's own UI may frame the pages.
     "Content-Security-Policy": (
@@ -50,6 +48,7 @@ def create_app() -> FastAPI:
     app.get("/coverage")(coverage_page)
     app.get("/reviews")(reviews_page)
     app.get("/style.css")(style)
+    app.include_router(rating_routes(_identify))
     return app
 
 
@@ -85,24 +84,21 @@ def reviews_page(user: GetUserDep) -> HTMLResponse:
 
 
 def style() -> FileResponse:
-    return FileResponse(_HERE / "static" / "style.css", media_type="text/css")
-
-
-_jinja = Environment(
-    loader=FileSystemLoader(_HERE / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_jinja.filters.update(number=number, instant=instant, labels=labels_text)
-_jinja.globals.update(between=between, sparkline=sparkline, interval_bar=interval_bar)
+    return FileResponse(HERE / "static" / "style.css", media_type="text/css")
 
 
 def _page(name: str, user: Any, suite: Suite, **values: Any) -> HTMLResponse:
-    template = _jinja.get_template(f"{name}.html")
     zone = suite.settings.timezone
-    return HTMLResponse(template.render(page=name, user=user.get_name(), zone=zone, **values))
+    return page(f"{name}.html", page=name, user=user.get_name(), zone=zone, **values)
+
+
+def _identify(request: Request, user: GetUserDep) -> None:
+    """Airflow's user is the evaluator; who may change DAGs may see how the batch goes."""
+    allowed = get_auth_manager().is_authorized_dag(
+        method="PUT", details=DagDetails(id=None), user=user
+    )
+    person = Person(user.get_name(), admin=allowed)
+    request.state.access = Access(person, open_suite().context)
 
 
 # ── doors ────────────────────────────────────────────────────────────────────────────────────
@@ -112,7 +108,8 @@ async def _with_headers(
     request: Request, call_next: Callable[[Request], Awaitable[Response]]
 ) -> Response:
     response = await call_next(request)
-    response.headers.update(_HEADERS)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)  # the rating pages bring their own policy
     return response
 
 
@@ -127,5 +124,4 @@ async def _to_login(request: Request, error: HTTPException) -> Response:
 
 async def _explained(_request: Request, error: TidegaugeError) -> HTMLResponse:
     """Our errors hold no text of a user or model and may be shown."""
-    body = _jinja.get_template("error.html").render(page="", user="", zone="", error=error)
-    return HTMLResponse(body, status_code=503)
+    return page("error.html", status=503, page="", user="", zone="", error=error)

@@ -284,6 +284,25 @@ def upgrade() -> None:
     sa.Column('created_at', types.Instant(), nullable=False),
     sa.PrimaryKeyConstraint('batch_id', name=op.f('pk_review_batch'))
     )
+    op.create_table('review_entry',
+    sa.Column('batch_id', sa.String(length=80), nullable=False),
+    sa.Column('item_id', sa.String(length=255), nullable=False),
+    sa.Column('evaluator', sa.String(length=120), nullable=False),
+    sa.Column('revision', sa.Integer(), nullable=False),
+    sa.Column('state', sa.String(length=20), nullable=False),
+    sa.Column('scores', types.Json(), nullable=False),
+    sa.Column('comment', sa.Text(), nullable=False),
+    sa.Column('flags', types.Json(), nullable=False),
+    sa.Column('correction', sa.Text(), nullable=False),
+    sa.Column('reason', sa.String(length=40), nullable=False),
+    sa.Column('seconds', sa.Double(), nullable=False),
+    sa.Column('guidelines', sa.String(length=20), nullable=False),
+    sa.Column('updated_at', types.Instant(), nullable=False),
+    sa.PrimaryKeyConstraint('batch_id', 'item_id', 'evaluator', name=op.f('pk_review_entry'))
+    )
+    with op.batch_alter_table('review_entry', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_review_entry_evaluator_updated_at'), ['evaluator', 'updated_at'], unique=False)
+
     op.create_table('sample',
     sa.Column('source', sa.String(length=80), nullable=False),
     sa.Column('item_id', sa.String(length=255), nullable=False),
@@ -395,6 +414,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_sample_source_at'))
 
     op.drop_table('sample')
+    with op.batch_alter_table('review_entry', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_review_entry_evaluator_updated_at'))
+
+    op.drop_table('review_entry')
     op.drop_table('review_batch')
     op.drop_table('replay_answer')
     op.drop_table('reference')

@@ -1,0 +1,92 @@
+"""``tidegauge review``: the month's batch, the pages to rate it, and what people said."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+import typer
+
+from monitors import terminal
+from monitors.commands.options import Config, suite_of
+from sql.errors import ConfigurationError
+
+app = typer.Typer(help="Review by people: batches, pages and results.", no_args_is_help=True)
+Month = Annotated[str, typer.Argument(help="The month, as 2026-05.")]
+
+
+@app.command(epilog="Example: tidegauge review batch 2026-05 --dry-run")
+def batch(
+    month: Month,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would promise and cost.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Draw the month's batch and queue it; a second run changes nothing."""
+    from monitors.review.batch import make_batch, plan_batch
+    from sql.window import Grain, Window
+
+    suite = suite_of(config)
+    try:
+        day = date.fromisoformat(f"{month}-01")
+    except ValueError:
+        raise ConfigurationError(f"{month!r} is not a month", mend="write 2026-05") from None
+    window = Window.of(day, Grain.MONTH, suite.settings.timezone)
+    facts = (plan_batch if dry_run else make_batch)(window, suite.context)
+    terminal.table(
+        f"Review batch {facts['batch'] or month}",
+        ["", ""],
+        ([name.replace("_", " "), value] for name, value in facts.items() if name != "batch"),
+    )
+
+
+@app.command(epilog="Example: tidegauge review serve --port 8070")
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8070,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="A proxy with TLS stands in front.")
+    ] = False,
+    name: Annotated[
+        list[str] | None, typer.Option("--name", help="A host name the proxy calls it by.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Serve the rating pages without Airflow; people enter by their personal links."""
+    import uvicorn
+
+    from monitors.web.standalone import LOOPBACK, check_host, create_app
+
+    check_host(host, behind_proxy=behind_proxy)
+    suite = suite_of(config)
+    terminal.out.print(
+        f"http://{host}:{port}; `tidegauge review links --base http://{host}:{port}` prints the "
+        "personal links",
+        markup=False,
+    )
+    application = create_app(lambda: suite.context, (*LOOPBACK, *(name or ())))
+    # Personal links are in addresses, so no request line is written down.
+    uvicorn.run(application, host=host, port=port, log_level="warning", access_log=False)
+
+
+@app.command(epilog="Example: tidegauge review links --base http://127.0.0.1:8070 --days 7")
+def links(
+    base: Annotated[str, typer.Option(help="Where people reach the pages.")] = (
+        "http://127.0.0.1:8070"
+    ),
+    days: Annotated[int, typer.Option(min=1, max=31, help="How long a link works.")] = 7,
+    admin: Annotated[
+        list[str] | None, typer.Option("--admin", help="Also a link for this administrator.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Print a personal link for each evaluator of `[review] evaluators`."""
+    from monitors.review.links import Person
+    from monitors.web.standalone import link_for
+
+    context = suite_of(config).context
+    people = [Person(name) for name in context.settings.review.evaluators]
+    people += [Person(name, admin=True) for name in admin or ()]
+    for person in people:
+        typer.echo(f"{person.name}\t{link_for(person, base, context, days=days)}")
