@@ -17,7 +17,8 @@ from sqlalchemy import func, select
 
 from monitors import terminal
 from monitors.calendar import due_between
-from monitors.commands import Actor, Config, Json, baselines, golden, judge, pairs, review, suite_of
+from monitors.commands import baselines, golden, judge, review
+from monitors.commands.options import Actor, Config, Json, pairs, suite_of
 from monitors.jobs import JOBS, find_job
 from monitors.jobs import run as run_job
 from sql.errors import ConfigurationError, LockHeld, NotReady, TidegaugeError
