@@ -200,6 +200,9 @@ class ProviderSettings(Section):
     replay_prompts: int = Field(
         0, ge=0, description="prompts asked each day, in rotation; 0: all of them"
     )
+    compare_meaning: bool = Field(
+        True, description="compare embeddings of the answers, too; loads the embedding model"
+    )
     usd_per_million_input_tokens: float = Field(ge=0, description="price; 0 for your own machine")
     usd_per_million_output_tokens: float = Field(ge=0, description="price")
     budget_usd_per_day: float = Field(5, gt=0, description="no call is begun beyond it")

@@ -53,6 +53,7 @@ def settings_for(
         "usd_per_million_output_tokens": 2,
         "attempts": 1,
         "timeout_s": 5,
+        "compare_meaning": False,
     }
     return Settings(root=folder, providers={"p": ProviderSettings(**{**section, **changes})})
 

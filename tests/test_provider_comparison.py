@@ -269,3 +269,54 @@ def test_one_day_of_slow_network_is_no_drift() -> None:
     latency = next(each for each in found if each.feature.name == "latency")
     assert latency.p <= ALPHA
     assert moved(found) == set()
+
+
+# ── meaning ──────────────────────────────────────────────────────────────────────────────────
+
+
+class Directions:
+    """An embedding model for tests: the first letter of a text is its direction."""
+
+    digest = "directions"
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        out = np.zeros((len(texts), 26), dtype=np.float32)
+        for row, text in enumerate(texts):
+            out[row, ord(text[0]) - ord("a")] = 1.0
+        return out
+
+
+def meant(letters: str, count: int, seed: int, prompts: int = 40) -> dict[str, list[Answer]]:
+    """Answers of one length whose meaning is drawn from ``letters``."""
+    rng = np.random.default_rng(seed)
+    return {
+        f"q{k}": [Answer(str(rng.choice(list(letters))) + "nswer") for _ in range(count)]
+        for k in range(prompts)
+    }
+
+
+def test_another_meaning_is_seen_where_nothing_else_differs() -> None:
+    prompts = [Prompt(id=f"q{k}", input="?") for k in range(40)]
+    before = meant("aaab", 3, 1)
+    same = compare_answers(prompts, before, meant("aaab", 1, 2), PRICED, embedder=Directions())
+    assert moved(same) == set()
+    other = compare_answers(prompts, before, meant("xyz", 1, 2), PRICED, embedder=Directions())
+    assert moved(other) == {"meaning"}
+    assert moved(compare_answers(prompts, before, meant("xyz", 1, 2), PRICED)) == set()
+
+
+def test_meaning_keeps_the_level() -> None:
+    prompts = [Prompt(id=f"q{k}", input="?") for k in range(30)]
+    small = 0
+    for seed in range(200):
+        found = compare_answers(
+            prompts,
+            meant("aabc", 3, 2 * seed, 30),
+            meant("aabc", 1, 2 * seed + 1, 30),
+            PRICED,
+            embedder=Directions(),
+            draws=999,
+            seed=seed,
+        )
+        small += next(one.effect.p for one in found if one.feature.name == "meaning") <= 0.05
+    assert small <= 20

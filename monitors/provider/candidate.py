@@ -94,7 +94,8 @@ def try_candidate(
         budget_usd=settings.budget_usd_per_day,
     )
     answers = _answers(replies)
-    found = compare_answers(pinned.prompts, pinned.answers, answers, settings)
+    embedder = context.embedder() if settings.compare_meaning else None
+    found = compare_answers(pinned.prompts, pinned.answers, answers, settings, embedder=embedder)
     name = f"candidate-{provider}-{_safe(model)}-{day}.html"
     path = context.settings.path(context.settings.reports) / "provider" / name
     outcome = _decided(found, len(answers), len(pinned.prompts), tally.spent_usd, path)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import select
 
-from monitors.context import Context
+from monitors.context import Context, Embedder
 from monitors.monitor import monitor
 from monitors.provider.baselines import Answer, Baseline, current
 from monitors.provider.checks import Verdict, judge
@@ -33,27 +33,42 @@ _FINISHED = {"", "stop", "end_turn", "stop_sequence", "tool_calls", "tool_use"}
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """One answer with what is known of it.
+
+    Args:
+        odd: how far in meaning it lies from the other answers to its prompt, the other side's
+            included (1 − cosine to their mean); None without an embedding model.
+    """
+
+    answer: Answer
+    verdict: Verdict
+    odd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Feature:
     """One way in which answers can differ.
 
     Args:
         read: the feature of an answer; None where the prompt does not ask for it.
-        share: is it a rate in [0, 1]? Else it is positive and compared by ratio.
+        share: is it a difference of plain numbers? Else it is positive and compared by ratio.
         tolerance: a difference (or log ratio) within it does not matter.
         in_verdict: may it say "drift"? Latency may not: all calls of a day share one network,
             so they are not as many observations as they look.
     """
 
     name: str
-    read: Callable[[Answer, Verdict, ProviderSettings], float | None]
+    read: Callable[[Seen, ProviderSettings], float | None]
     unit: str
     share: bool
     tolerance: float
     in_verdict: bool = True
 
 
-def _cost(answer: Answer, _verdict: Verdict, settings: ProviderSettings) -> float | None:
+def _cost(seen: Seen, settings: ProviderSettings) -> float | None:
     # Today's prices on both sides: a new price list is not a new model.
+    answer = seen.answer
     if answer.input_tokens is None or answer.output_tokens is None:
         return None
     cost = (
@@ -63,21 +78,25 @@ def _cost(answer: Answer, _verdict: Verdict, settings: ProviderSettings) -> floa
     return cost or None
 
 
-def _latency(answer: Answer, _verdict: Verdict, _settings: ProviderSettings) -> float | None:
+def _latency(seen: Seen, _settings: ProviderSettings) -> float | None:
+    answer = seen.answer
     if not answer.latency_ms or not answer.output_tokens:
         return None
     return answer.latency_ms / answer.output_tokens
 
 
+def _cut_off(seen: Seen, _settings: ProviderSettings) -> float:
+    return float(seen.answer.finish_reason not in _FINISHED)
+
+
 FEATURES: tuple[Feature, ...] = (
-    Feature("correctness", lambda _a, v, _s: v.correct.value, "ratio", True, 0.02),
-    Feature("format", lambda _a, v, _s: v.format.value, "ratio", True, 0.02),
-    Feature("first_option", lambda _a, v, _s: v.first_option, "ratio", True, 0.02),
-    Feature("refusal", lambda _a, v, _s: float(v.refused), "ratio", True, 0.02),
-    Feature(
-        "cut_off", lambda a, _v, _s: float(a.finish_reason not in _FINISHED), "ratio", True, 0.02
-    ),
-    Feature("length", lambda a, _v, _s: len(a.text) + 1.0, "characters", False, math.log(1.1)),
+    Feature("correctness", lambda s, _: s.verdict.correct.value, "ratio", True, 0.02),
+    Feature("format", lambda s, _: s.verdict.format.value, "ratio", True, 0.02),
+    Feature("first_option", lambda s, _: s.verdict.first_option, "ratio", True, 0.02),
+    Feature("refusal", lambda s, _: float(s.verdict.refused), "ratio", True, 0.02),
+    Feature("cut_off", _cut_off, "ratio", True, 0.02),
+    Feature("meaning", lambda s, _: s.odd, "distance", True, 0.02),
+    Feature("length", lambda s, _: len(s.answer.text) + 1.0, "characters", False, math.log(1.1)),
     Feature("cost", _cost, "usd", False, math.log(1.1)),
     Feature("latency", _latency, "ms", False, math.log(1.25), in_verdict=False),
 )
@@ -99,6 +118,7 @@ def compare_answers(
     replayed: Mapping[str, Sequence[Answer]],
     settings: ProviderSettings,
     *,
+    embedder: Embedder | None = None,
     alpha: float = ALPHA,
     seed: int = 0,
     draws: int = 19_999,
@@ -109,9 +129,12 @@ def compare_answers(
     at most ``alpha`` *and* the whole 95 % interval of the effect lies beyond the tolerance. A
     feature in which no prompt's answers differ cannot reject, so it costs no correction (Tarone
     1990).
+
+    Args:
+        embedder: without one, answers are not compared by meaning.
     """
     effects: list[tuple[Feature, Effect]] = []
-    table = _judged(prompts, pinned, replayed)
+    table = judged(prompts, pinned, replayed, embedder)
     for feature in FEATURES:
         effect = _effect(feature, table, settings, seed, draws)
         if effect is not None:
@@ -129,34 +152,57 @@ def compare_answers(
     return found
 
 
-_Judged = list[tuple[list[tuple[Answer, Verdict]], list[tuple[Answer, Verdict]]]]
+Sides = tuple[list[Seen], list[Seen]]
 
 
-def _judged(
+def judged(
     prompts: Sequence[Prompt],
     pinned: Mapping[str, Sequence[Answer]],
     replayed: Mapping[str, Sequence[Answer]],
-) -> _Judged:
+    embedder: Embedder | None = None,
+) -> list[Sides]:
+    """For each prompt with answers on both sides, both sides with their verdicts."""
     both = [p for p in prompts if pinned.get(p.id) and replayed.get(p.id)]
     # Every prompt gives the same numbers of answers, so that all of them weigh the same.
     r = min((len(pinned[p.id]) for p in both), default=0)
     m = min((len(replayed[p.id]) for p in both), default=0)
-    return [
-        (
-            [(answer, judge(p.check, answer.text)) for answer in pinned[p.id][:r]],
-            [(answer, judge(p.check, answer.text)) for answer in replayed[p.id][:m]],
-        )
-        for p in both
-    ]
+    answers = [[*pinned[p.id][:r], *replayed[p.id][:m]] for p in both]
+    odd = _odd(answers, embedder) if embedder and r + m > 2 else None
+    table = []
+    for place, (prompt, mine) in enumerate(zip(both, answers, strict=True)):
+        seen = [
+            Seen(answer, judge(prompt.check, answer.text), odd[place][k] if odd else None)
+            for k, answer in enumerate(mine)
+        ]
+        table.append((seen[:r], seen[r:]))
+    return table
+
+
+def _odd(answers: Sequence[Sequence[Answer]], embedder: Embedder) -> list[list[float]]:
+    """1 − cosine of each answer to the mean of the others to its prompt.
+
+    Every answer is treated alike, whichever side it is of, so that under "nothing changed" the
+    distances of a prompt are exchangeable, as the permutation test asks.
+    """
+    if not answers:
+        return []
+    count = len(answers[0])
+    vectors = embedder.embed([answer.text for mine in answers for answer in mine])
+    cube = vectors.reshape(len(answers), count, -1).astype(float)
+    others = (cube.sum(axis=1, keepdims=True) - cube) / (count - 1)
+    lengths = np.linalg.norm(others, axis=2)
+    cosine = np.einsum("kcd,kcd->kc", cube, others) / np.where(lengths > 0, lengths, 1.0)
+    # The last bits depend on what else was embedded with a text; they must not break ties.
+    return [[float(value) for value in line] for line in np.round(1 - cosine, 3)]
 
 
 def _effect(
-    feature: Feature, table: _Judged, settings: ProviderSettings, seed: int, draws: int
+    feature: Feature, table: Sequence[Sides], settings: ProviderSettings, seed: int, draws: int
 ) -> Effect | None:
     before, after = [], []
     for old, new in table:
-        x = [feature.read(answer, verdict, settings) for answer, verdict in old]
-        y = [feature.read(answer, verdict, settings) for answer, verdict in new]
+        x = [feature.read(seen, settings) for seen in old]
+        y = [feature.read(seen, settings) for seen in new]
         if None not in x and None not in y:
             before.append(x)
             after.append(y)
@@ -214,7 +260,12 @@ def _of_provider(
         return
     whole = len(answers) >= _WHOLE_SHARE * wanted
     found = compare_answers(
-        pinned.prompts, pinned.answers, answers, settings, seed=seed_of(pinned, window)
+        pinned.prompts,
+        pinned.answers,
+        answers,
+        settings,
+        embedder=context.embedder() if settings.compare_meaning else None,
+        seed=seed_of(pinned, window),
     )
     status = Status.COMPLETE if whole else Status.PARTIAL
     yield _verdict(found, len(answers), window, labels, status, "" if whole else common)
@@ -357,7 +408,8 @@ def _measured(
     detectable = (3.2905 + 0.8416) * effect.standard_error
     if feature.share:
         value, baseline = effect.replayed, effect.pinned
-        low, high = max(0.0, baseline + effect.low), min(1.0, baseline + effect.high)
+        top = 1.0 if feature.unit == "ratio" else 2.0
+        low, high = max(0.0, baseline + effect.low), min(top, baseline + effect.high)
         scale = "mean over prompts; interval of the paired difference (Agresti & Min)"
     else:
         value, baseline = math.exp(effect.replayed), math.exp(effect.pinned)

@@ -65,7 +65,7 @@ def compare(
     if pinned.ndim != 2 or replayed.ndim != 2 or len(pinned) != len(replayed) or len(pinned) < 2:
         raise ValueError("compare needs K × r pinned and K × m replayed values, K at least 2")
     differences = replayed.mean(axis=1) - pinned.mean(axis=1)
-    low, high, error = _interval(differences, share=share)
+    low, high, error = difference_interval(differences, share=share)
     return Effect(
         pinned=float(pinned.mean(axis=1).mean()),
         replayed=float(replayed.mean(axis=1).mean()),
@@ -118,7 +118,7 @@ def _dealt(values: Array, m: int, draws: int, generator: np.random.Generator) ->
     return np.asarray(np.take_along_axis(values[None], order, axis=2).sum(axis=(1, 2)))
 
 
-def _interval(differences: Array, *, share: bool) -> tuple[float, float, float]:
+def difference_interval(differences: Array, *, share: bool) -> tuple[float, float, float]:
     """95 % interval and standard error of the mean difference.
 
     Shares: half a pseudo-prompt in each cell of the paired 2 × 2 table (Agresti & Min 2005),

@@ -14,7 +14,7 @@ from pathlib import Path
 from monitors.logs.redaction import redact
 from monitors.provider.baselines import Answer
 from monitors.provider.checks import judge
-from monitors.provider.comparison import FEATURES, Moved
+from monitors.provider.comparison import FEATURES, Moved, Seen
 from monitors.provider.prompts import Prompt
 from monitors.settings import ProviderSettings
 from sql.words import number
@@ -75,7 +75,8 @@ def _difference(
             continue
         sides = []
         for answers in (old, new):
-            values = [feature.read(a, judge(prompt.check, a.text), settings) for a in answers]
+            seen = [Seen(answer, judge(prompt.check, answer.text)) for answer in answers]
+            values = [feature.read(one, settings) for one in seen]
             known = [value for value in values if value is not None]
             sides.append(sum(known) / len(known) if len(known) == len(values) else None)
         before, after = sides

@@ -26,7 +26,10 @@ def write_reports(window: Window, context: Context) -> list[Path]:
             continue
         answers, _ = replayed_answers(pinned, window, context)
         seed = seed_of(pinned, window)
-        found = compare_answers(pinned.prompts, pinned.answers, answers, settings, seed=seed)
+        embedder = context.embedder() if settings.compare_meaning else None
+        found = compare_answers(
+            pinned.prompts, pinned.answers, answers, settings, embedder=embedder, seed=seed
+        )
         served = sorted({f"{a.model} {a.fingerprint}".strip() for s in answers.values() for a in s})
         folder = context.settings.path(context.settings.reports) / "provider"
         moved = ", ".join(each.feature.name for each in found if each.moved)
