@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -81,7 +82,7 @@ def links(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Print a personal link for each evaluator of `[review] evaluators`."""
+    """Print a personal link for each evaluator named under `review.evaluators`."""
     from monitors.review.links import Person
     from monitors.web.standalone import link_for
 
@@ -90,3 +91,47 @@ def links(
     people += [Person(name, admin=True) for name in admin or ()]
     for person in people:
         typer.echo(f"{person.name}\t{link_for(person, base, context, days=days)}")
+
+
+@app.command(
+    epilog="Example: tidegauge review export log-2026-05 batch.jsonl (or .csv, or .json for "
+    "Label Studio)"
+)
+def export(
+    batch: Annotated[str, typer.Argument(help="The batch, as `list` names it.")],
+    file: Annotated[Path, typer.Argument(help="Where to write; the ending says the format.")],
+    config: Config = None,
+) -> None:
+    """Write a batch with its texts and ratings; the judge's scores stay here."""
+    from monitors.review.exchange import export as write
+
+    digest = write(batch, file, suite_of(config).context)
+    terminal.out.print(f"{file}, sha256 {digest}", markup=False)
+
+
+@app.command("import", epilog="Example: tidegauge review import batch.json")
+def import_(
+    file: Annotated[Path, typer.Argument(help="An exported file with ratings.", exists=True)],
+    config: Config = None,
+) -> None:
+    """Take ratings that were made elsewhere; the same file again changes nothing."""
+    from monitors.review.exchange import import_ as read
+
+    count = read(file, suite_of(config).context)
+    terminal.out.print(f"{count:,} entries are new or changed")
+
+
+@app.command("list", epilog="Example: tidegauge review list")
+def list_(config: Config = None) -> None:
+    """The batches, and how far people have come."""
+    from monitors.web.reviews import batches
+
+    suite = suite_of(config)
+    terminal.table(
+        "Review batches",
+        ["batch", "window", "state", "due", "items", "ratings", "of"],
+        (
+            [b.batch_id, b.window, b.state, f"{b.due:%Y-%m-%d}", b.items, b.rated, b.assigned]
+            for b in batches(suite.store, suite.settings.timezone)
+        ),
+    )

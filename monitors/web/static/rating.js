@@ -80,6 +80,7 @@
     say("saving");
     const said = await send(action);
     if (!said) { left = false; return; }
+    say(said.state); // nothing is left to be warned about
     location.assign(said.next);
   };
 
