@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 DEMO := $(if $(wildcard demo.toml),--config demo.toml)
 
-.PHONY: help setup run up down test test-all lint format bench bench-detection lock clean
+.PHONY: help setup run up down test test-all lint format bench bench-detection bench-review lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)  ## memory and speed tables
 	@$(BIN)/python -m tests.bench_memory
+
+bench-review: $(INSTALLED)  ## what people's labels are worth, on HaluEval
+	@$(BIN)/python -m tests.bench_review
 
 bench-detection: $(INSTALLED)  ## how small a change is found, and how often nothing is
 	@$(BIN)/python -m tests.bench_detection

@@ -223,6 +223,10 @@ class ReviewSettings(Section):
         description="five to seven user names",
     )
     overlap: Share = Field(0.3, description="share of items that two people rate")
+    calibration: int = Field(10, ge=0, le=30, description="golden items to practise on first")
+    hidden_gold: float = Field(
+        0.05, ge=0, le=0.5, description="golden items strewn in, by a person's load"
+    )
     due_hours: int = Field(72, ge=24, le=336)
     cost_usd_per_example: float = Field(20, ge=0)
     seed: str = "review"

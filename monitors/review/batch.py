@@ -12,10 +12,11 @@ from sqlalchemy import func, select
 from monitors.context import Context
 from monitors.review.assignment import Assignment, assign
 from monitors.review.design import FLOOR, Candidate, Design, draw, seed_of
+from monitors.review.desk import GOLD
 from monitors.review.files import Item, Sheet, broken_files, write_files
 from monitors.review.rubric import GUIDELINES_VERSION
 from monitors.review.scores import judge_scores
-from sql.tables import review_assignment, review_batch, review_item, sample
+from sql.tables import golden_example, review_assignment, review_batch, review_item, sample
 from sql.window import Window
 
 Facts = dict[str, int | float | str]
@@ -122,7 +123,7 @@ def _store(window: Window, name: str, design: Design, context: Context) -> None:
         "source": context.settings.source.name,
         "window_start": window.start,
         "window_end": window.end,
-        "design": _promise(design, places, context),
+        "design": _promise(design, places, context) | _known(name, len(ids), context),
         "state": "open",
         "due_at": now + timedelta(hours=settings.due_hours),
         "created_at": now,
@@ -175,6 +176,22 @@ def _promise(design: Design, places: list[Assignment], context: Context) -> dict
         "people_width": round(design.people_width, 6),
         "cost_usd": round(len(design.chosen) * settings.cost_usd_per_example, 2),
     }
+
+
+def _known(name: str, items: int, context: Context) -> dict[str, list[str]]:
+    """Golden items for practice, and some to be strewn in: everybody gets the same ones.
+
+    They are no part of the draw, so no estimate counts them.
+    """
+    settings = context.settings.review
+    keys = context.store.rows(select(golden_example.c.example_id))
+    order = sorted((f"{GOLD}{row.example_id}" for row in keys), key=lambda k: seed_of(name + k))
+    hidden = round(settings.hidden_gold * items / len(settings.evaluators))
+    # A golden set of a few examples would be known by heart soon.
+    if len(order) < 10 * (settings.calibration + hidden):
+        return {"calibration": [], "gold": []}
+    practice, rest = order[: settings.calibration], order[settings.calibration :]
+    return {"calibration": practice, "gold": rest[:hidden]}
 
 
 def _items(name: str, context: Context) -> list[Item]:

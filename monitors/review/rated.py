@@ -11,8 +11,11 @@ from sqlalchemy import ColumnElement, select
 
 from monitors.context import Context
 from monitors.review.rubric import VERDICT
-from sql.tables import label, review_batch, review_item
+from sql.tables import label, review_batch, review_entry, review_item
 from sql.window import Window
+
+# The name under which a settled dispute is kept; the audit knows the person.
+ADJUDICATOR = "adjudicator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +25,14 @@ class Rated:
     Args:
         weight: 1 / its inclusion probability: how many answers of the traffic it stands for.
         ratings: evaluator → dimension → 1 to 5, or None for "cannot judge".
+        settled: what a third person decided where they split; None where nobody had to.
     """
 
     item_id: str
     weight: float
     judge: float | None
     ratings: Mapping[str, Mapping[str, float | None]]
+    settled: Mapping[str, float | None] | None = None
 
     def values(self, dimension: str) -> list[float]:
         """The scores that people gave, without those who could not judge."""
@@ -35,7 +40,12 @@ class Rated:
         return [value for value in found if value is not None]
 
     def is_good(self, pass_mark: float) -> bool | None:
-        """People's verdict: does their mean accuracy reach the mark? None if nobody could tell."""
+        """People's verdict: does their mean accuracy reach the mark? None if nobody could tell.
+
+        Where they split, what the third person decided.
+        """
+        if self.settled is not None and (decided := self.settled.get(VERDICT)) is not None:
+            return decided >= pass_mark
         values = self.values(VERDICT)
         return sum(values) / len(values) >= pass_mark if values else None
 
@@ -71,6 +81,15 @@ def rated_items(batches: Sequence[str], context: Context) -> list[Rated]:
     ):
         people = ratings.setdefault((row.batch_id, row.item_id), {})
         people.setdefault(row.evaluator, {})[row.dimension] = row.value
+    entries = review_entry.c
+    settled = {
+        (row.batch_id, row.item_id): row.scores
+        for row in context.store.rows(
+            select(entries.batch_id, entries.item_id, entries.scores).where(
+                entries.batch_id.in_(batches), entries.state == "settled"
+            )
+        )
+    }
     items = context.store.rows(
         select(review_item)
         .where(review_item.c.batch_id.in_(batches))
@@ -82,6 +101,7 @@ def rated_items(batches: Sequence[str], context: Context) -> list[Rated]:
             weight=1 / item.inclusion_probability,
             judge=item.judge_score,
             ratings=ratings[item.batch_id, item.item_id],
+            settled=settled.get((item.batch_id, item.item_id)),
         )
         for item in items
         if (item.batch_id, item.item_id) in ratings

@@ -68,7 +68,7 @@ def prediction_powered(
     Both means are Hájek's with linearised variances. Four pseudo-labels, one for each way in
     which a person and a judge can pass or fail an answer, join the real ones (the idea of Agresti
     & Coull 1998): where a good judge leaves few labels to disagree with it, the interval would
-    otherwise cover too little.
+    otherwise cover too little. The mean itself is of the real labels alone: unbiased.
 
     Args:
         labels: people's verdicts in [0, 1], shape (n,), n ≥ 2.
@@ -89,6 +89,7 @@ def prediction_powered(
         raise ValueError("each label needs the judge's score; two labels at least")
     b, a = checked_weights(label_weights, len(y)), checked_weights(all_weights, len(everything))
     count, degrees = len(y), max(1 / float(np.sum(b**2)) - 1, 1.0)
+    real = y, f, b
     y, f, b = _plus_four(y, f, b)
     trust = _least_variance(y, f, b, everything, a, nested)
     residual = y - trust * f
@@ -96,10 +97,15 @@ def prediction_powered(
     variance = _variance(residual, f, b, everything, a, trust, nested)
     alone = _variance(y, f, b, everything, a, 0.0, nested)
     half = float(special.stdtrit(degrees, (1 + level) / 2)) * math.sqrt(variance)
+    low, high = max(min(mean - half, 1.0), 0.0), min(max(mean + half, 0.0), 1.0)
+    labels_real, judged_real, weights_real = real
+    unbiased = trust * float(a @ everything) + float(
+        weights_real @ (labels_real - trust * judged_real)
+    )
     return PredictionPowered(
-        mean=min(max(mean, 0.0), 1.0),
-        low=max(min(mean - half, 1.0), 0.0),
-        high=min(max(mean + half, 0.0), 1.0),
+        mean=min(max(unbiased, low), high),
+        low=low,
+        high=high,
         trust=trust,
         labels_worth=count * alone / variance if variance > 0 else float(count),
     )

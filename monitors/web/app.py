@@ -15,6 +15,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from monitors.review.links import Person
 from monitors.suite import Suite, open_suite
 from monitors.web import coverage, incidents, reviews, series
+from monitors.web.judging import judging_routes
 from monitors.web.rating import Access, rating_routes
 from monitors.web.rendering import HERE, page
 from sql.errors import TidegaugeError
@@ -49,6 +50,7 @@ def create_app() -> FastAPI:
     app.get("/reviews")(reviews_page)
     app.get("/style.css")(style)
     app.include_router(rating_routes(_identify))
+    app.include_router(judging_routes(_identify))
     return app
 
 

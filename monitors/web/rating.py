@@ -91,7 +91,7 @@ def start_page(request: Request) -> Response:
         places = desk.queue(batch_id, name, access.context)
         left = sum(place.state in ("open", "draft") for place in places)
         batches.append({"id": batch_id, "due": due, "left": left, "all": len(places)})
-    return _page("rate_start.html", access, root="", batches=batches)
+    return answer("rate_start.html", access, root="", batches=batches)
 
 
 def batch_page(request: Request, batch: str) -> Response:
@@ -100,7 +100,7 @@ def batch_page(request: Request, batch: str) -> Response:
     places = _places(batch, access)
     place = desk.next_place(places)
     if place is None:
-        return _page("rate_done.html", access, root="../", batch=batch, places=places)
+        return answer("rate_done.html", access, root="../", batch=batch, places=places)
     return RedirectResponse(f"{batch}/{place.number}", status_code=303)
 
 
@@ -124,11 +124,11 @@ def _item(
     place = _place(places, number)
     sitting = desk.sitting_seconds(name, context)
     if sitting >= desk.HARD_STOP_S and place.state == "open":
-        return _page("rate_pause.html", access, root="../../", batch=batch, minutes=sitting / 60)
+        return answer("rate_pause.html", access, root="../../", batch=batch, minutes=sitting / 60)
     entry = desk.entry_of(batch, place.item_id, name, context)
     text = desk.text_of(batch, place.item_id, context)
     show = str if raw else visible
-    return _page(
+    return answer(
         "rate_item.html",
         access,
         status=status,
@@ -168,12 +168,8 @@ def _feedback(place: desk.Place, entry: desk.Entry, context: Context) -> str:
 async def save_item(request: Request, batch: str, number: int) -> Response:
     """Keep a draft, submit or skip; answers a script in JSON and a form with the next page."""
     access = access_of(request)
-    _same_origin(request)
-    body = await _body(request)
-    form = {
-        key: [value.replace("\r\n", "\n") for value in values]
-        for key, values in parse_qs(body, keep_blank_values=True, max_num_fields=100).items()
-    }
+    same_origin(request)
+    form = await form_of(request)
     token = form_token(access.person, await run_in_threadpool(secret_of, access.context))
     if not hmac.compare_digest(_one(form, "token").encode(), token.encode()):
         raise HTTPException(403, "this form is not of this session: load the page again")
@@ -199,8 +195,8 @@ def _save(
     following = place if stays else desk.next_place(_places(batch, access), number)
     onwards = f"{following.number}" if following else f"../{batch}"
     if script:
-        answer = {"revision": saved.revision, "state": saved.state, "notice": saved.notice}
-        return JSONResponse({**answer, "next": onwards})
+        said = {"revision": saved.revision, "state": saved.state, "notice": saved.notice}
+        return JSONResponse({**said, "next": onwards})
     return RedirectResponse(onwards, status_code=303)
 
 
@@ -231,7 +227,7 @@ def entry_from(form: Mapping[str, list[str]], now: float) -> desk.Entry:
 # ── doors ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _same_origin(request: Request) -> None:
+def same_origin(request: Request) -> None:
     """Refuse a post that another site's page sent; a browser always names the sender."""
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin")
@@ -240,7 +236,8 @@ def _same_origin(request: Request) -> None:
         raise HTTPException(403, "a page of another site may not rate")
 
 
-async def _body(request: Request) -> str:
+async def form_of(request: Request) -> dict[str, list[str]]:
+    """The fields of a posted form, with line ends as they were typed."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if kind != "application/x-www-form-urlencoded":
         raise HTTPException(415, "send the page's form")
@@ -249,7 +246,15 @@ async def _body(request: Request) -> str:
         body += part
         if len(body) > _LARGEST_FORM:
             raise HTTPException(413, "a comment has at most 10,000 characters")
-    return body.decode("utf-8", "replace")
+    try:
+        fields = parse_qs(
+            body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100
+        )
+    except ValueError:
+        raise HTTPException(413, "too many fields") from None
+    return {
+        name: [value.replace("\r\n", "\n") for value in values] for name, values in fields.items()
+    }
 
 
 def _places(batch: str, access: Access) -> list[desk.Place]:
@@ -270,7 +275,8 @@ def _one(form: Mapping[str, list[str]], name: str) -> str:
     return values[-1] if values else ""
 
 
-def _page(template: str, access: Access, *, status: int = 200, **values: Any) -> HTMLResponse:
+def answer(template: str, access: Access, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page of ours, under the policy."""
     response = page(
         template,
         status=status,

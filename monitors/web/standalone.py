@@ -11,6 +11,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from monitors.context import Context
 from monitors.review.links import Person, secret_of, signed, verified
+from monitors.web.judging import judging_routes
 from monitors.web.rating import POLICY, Access, problem, rating_routes
 from monitors.web.rendering import page
 from sql.errors import ConfigurationError, TidegaugeError
@@ -60,6 +61,7 @@ def create_app(open_context: Callable[[], Context], hosts: tuple[str, ...] = LOO
 
     app.get("/enter")(enter)
     app.include_router(rating_routes(identify))
+    app.include_router(judging_routes(identify))
     app.get("/", dependencies=[Depends(identify)])(front)
     app.get("/favicon.ico")(lambda: Response(status_code=204))  # browsers ask without being told
     app.exception_handler(HTTPException)(problem)
@@ -98,4 +100,4 @@ async def _with_headers(
 
 
 async def _explained(_request: Request, error: TidegaugeError) -> Response:
-    return page("error.html", status=503, page="", user="", zone="", error=error)
+    return page("rate_error.html", status=503, root="/", person=Person(""), error=error)
