@@ -25,8 +25,8 @@ from tests.conftest import ROOT
 from tests.provider_kit import llmdrift
 
 SUBSETS, REPLAYS, SIMULATED = 200, 1_000, 400
-SIZES = (20, 30, 50, 100, 200)
-REPEATS = (1, 2, 3, 5)
+SIZES = (10, 20, 30, 50, 100, 200)
+REPEATS = (1, 2, 3, 4, 5)
 DRAWS = 9_999
 CHANGES = (
     ("primes", "gpt-4-0314", "gpt-4-0613"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,32 @@ def test_a_prompt_may_be_a_conversation() -> None:
         id="c", messages=({"role": "system", "content": "s"}, {"role": "user", "content": "u"})
     )
     assert [turn.role for turn in prompt.turns] == ["system", "user"]
+
+
+@pytest.mark.parametrize(
+    ("version", "usable", "ours"),
+    [
+        ("gpt-4-0314", 26, 46),
+        ("gpt-4-0613", 5, 6),
+        ("gpt-3.5-turbo-0301", 11, 19),
+        ("gpt-3.5-turbo-0613", 1, 1),
+    ],
+)
+def test_code_that_was_directly_usable_is_code_and_nothing_else(
+    real_data: Path, version: str, usable: int, ours: int
+) -> None:
+    """The paper's label (52, 10, 22, 2 % of 50) also asks hidden tests to pass; ours is the form.
+
+    So ours must hold for every answer that the label holds for, and may for others.
+    """
+    prompts, answers = llmdrift(real_data, "code", version)
+    with (real_data / "llmdrift" / "LEETCODE_EASY_EVAL.csv").open(newline="") as lines:
+        labels = {
+            f"code/{row['id']}": row["Directly Usable"] == "1"
+            for row in csv.DictReader(lines)
+            if row["model"] == f"openaichat/{version}"
+        }
+    forms = {p.id: judge(p.check, answers[p.id].text).format.value == 1.0 for p in prompts}
+    assert sum(labels.values()) == usable
+    assert sum(forms.values()) == ours
+    assert all(forms[key] for key, label in labels.items() if label)

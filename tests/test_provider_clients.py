@@ -268,3 +268,74 @@ def test_anthropic_speaks_through_its_own_sdk(messages_api: Any) -> None:
     set_status(401)
     with pytest.raises(CallFailed, match="refused"):
         put(settings)
+
+
+# ── tool calls ───────────────────────────────────────────────────────────────────────────────
+
+OPENAI_CALL = {
+    "id": "c1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "tool_calls",
+            "message": {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {
+                        "id": "t1",
+                        "type": "function",
+                        "function": {"name": "track", "arguments": '{"order": "HB-1"}'},
+                    }
+                ],
+            },
+        }
+    ],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
+}
+ANTHROPIC_CALL = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "content": [{"type": "tool_use", "id": "t1", "name": "track", "input": {"order": "HB-1"}}],
+    "stop_reason": "tool_use",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 9, "output_tokens": 3},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "reason"),
+    [("openai", OPENAI_CALL, "tool_calls"), ("anthropic", ANTHROPIC_CALL, "tool_use")],
+)
+def test_a_tool_call_is_an_answer_that_a_check_can_read(
+    kind: str, body: dict[str, Any], reason: str
+) -> None:
+    pytest.importorskip(kind)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            data = json.dumps(body).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *rest: Any) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        completion, _, _ = put(provider_settings(url, kind=kind))
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert json.loads(completion.text) == [{"name": "track", "arguments": {"order": "HB-1"}}]
+    assert completion.finish_reason == reason

@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as npst
 from monitors.provider.baselines import Answer, approve, pin
 from monitors.provider.comparison import ALPHA, Moved, compare_answers, provider
 from monitors.provider.effects import compare, permutation_p
+from monitors.provider.extras import meaning
 from monitors.provider.prompts import Prompt
 from monitors.provider.recorded import Answered, Asked, RecordedProvider
 from monitors.provider.replay import replay
@@ -286,6 +287,9 @@ class Directions:
         return out
 
 
+BY_MEANING = {"meaning": meaning(Directions())}
+
+
 def meant(letters: str, count: int, seed: int, prompts: int = 40) -> dict[str, list[Answer]]:
     """Answers of one length whose meaning is drawn from ``letters``."""
     rng = np.random.default_rng(seed)
@@ -298,9 +302,9 @@ def meant(letters: str, count: int, seed: int, prompts: int = 40) -> dict[str, l
 def test_another_meaning_is_seen_where_nothing_else_differs() -> None:
     prompts = [Prompt(id=f"q{k}", input="?") for k in range(40)]
     before = meant("aaab", 3, 1)
-    same = compare_answers(prompts, before, meant("aaab", 1, 2), PRICED, embedder=Directions())
+    same = compare_answers(prompts, before, meant("aaab", 1, 2), PRICED, extras=BY_MEANING)
     assert moved(same) == set()
-    other = compare_answers(prompts, before, meant("xyz", 1, 2), PRICED, embedder=Directions())
+    other = compare_answers(prompts, before, meant("xyz", 1, 2), PRICED, extras=BY_MEANING)
     assert moved(other) == {"meaning"}
     assert moved(compare_answers(prompts, before, meant("xyz", 1, 2), PRICED)) == set()
 
@@ -314,7 +318,7 @@ def test_meaning_keeps_the_level() -> None:
             meant("aabc", 3, 2 * seed, 30),
             meant("aabc", 1, 2 * seed + 1, 30),
             PRICED,
-            embedder=Directions(),
+            extras=BY_MEANING,
             draws=999,
             seed=seed,
         )

@@ -10,6 +10,7 @@ from monitors.context import Context
 from monitors.provider.asking import Reply, ask_all
 from monitors.provider.baselines import Answer, Baseline, current, provider_settings
 from monitors.provider.comparison import MINIMUM_PROMPTS, Moved, compare_answers
+from monitors.provider.extras import extras_of
 from monitors.provider.moved import Comparison, most_moved, write_page
 from monitors.settings import ProviderSettings
 from sql import audit
@@ -94,8 +95,8 @@ def try_candidate(
         budget_usd=settings.budget_usd_per_day,
     )
     answers = _answers(replies)
-    embedder = context.embedder() if settings.compare_meaning else None
-    found = compare_answers(pinned.prompts, pinned.answers, answers, settings, embedder=embedder)
+    extras = extras_of(settings, context)
+    found = compare_answers(pinned.prompts, pinned.answers, answers, settings, extras=extras)
     name = f"candidate-{provider}-{_safe(model)}-{day}.html"
     path = context.settings.path(context.settings.reports) / "provider" / name
     outcome = _decided(found, len(answers), len(pinned.prompts), tally.spent_usd, path)

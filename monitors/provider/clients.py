@@ -7,9 +7,11 @@ here, once, for every provider. No prompt, answer or provider message enters an 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Protocol
@@ -17,6 +19,7 @@ from typing import Any, Protocol
 from monitors.provider.prompts import Message
 from monitors.settings import ProviderSettings
 from sql.errors import ConfigurationError
+from sql.types import canonical_json
 
 _DEFAULT_OUTPUT_TOKENS = 1_024
 _RETRY_AFTER_LIMIT_S = 60.0
@@ -147,7 +150,14 @@ class OpenAIModel:
             choice, usage = answer.choices[0], answer.usage
             return Completion(
                 # A refusal travels in its own field; it is what the user would have read.
-                text=_text(choice.message.content or choice.message.refusal or ""),
+                text=_text(
+                    choice.message.content
+                    or choice.message.refusal
+                    or _called(
+                        (call.function.name, call.function.arguments)
+                        for call in choice.message.tool_calls or ()
+                    )
+                ),
                 model=str(answer.model or ""),
                 fingerprint=str(answer.system_fingerprint or ""),
                 finish_reason=str(choice.finish_reason or ""),
@@ -198,7 +208,8 @@ class AnthropicModel:
         try:
             texts = [block.text for block in answer.content if block.type == "text"]
             return Completion(
-                text="".join(_text(part) for part in texts),
+                text="".join(_text(part) for part in texts)
+                or _called((b.name, b.input) for b in answer.content if b.type == "tool_use"),
                 model=str(answer.model or ""),
                 fingerprint="",
                 finish_reason=str(answer.stop_reason or ""),
@@ -211,6 +222,21 @@ class AnthropicModel:
 
     async def close(self) -> None:
         await self._client.close()
+
+
+def _called(calls: Iterable[tuple[str, Any]]) -> str:
+    """Tool calls as canonical JSON, ``[{"arguments": …, "name": …}]``; empty when there are none.
+
+    So a check (``json_schema``, ``exact``, ``contains``) can say which tool had to be called how.
+    """
+    found = []
+    for name, arguments in calls:
+        given = arguments
+        if isinstance(arguments, str):
+            with contextlib.suppress(ValueError):
+                given = json.loads(arguments)
+        found.append({"name": str(name), "arguments": given})
+    return canonical_json(found) if found else ""
 
 
 def _text(content: Any) -> str:

@@ -6,16 +6,17 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from sqlalchemy import select
 
-from monitors.context import Context, Embedder
+from monitors.context import Context
 from monitors.monitor import monitor
 from monitors.provider.baselines import Answer, Baseline, current
 from monitors.provider.checks import Verdict, judge
 from monitors.provider.effects import Effect, compare
+from monitors.provider.extras import NO_EXTRAS, Extra, extras_of
 from monitors.provider.prompts import Prompt
 from monitors.provider.replay import mismatch, prompts_of_day
 from monitors.settings import ProviderSettings
@@ -29,7 +30,8 @@ ALPHA = 0.001
 MINIMUM_PROMPTS = 20
 MINIMUM_SHARE = 0.5
 _WHOLE_SHARE = 0.95
-_FINISHED = {"", "stop", "end_turn", "stop_sequence", "tool_calls", "tool_use"}
+_CALLS = frozenset({"tool_calls", "function_call", "tool_use"})
+_FINISHED = {"", "stop", "end_turn", "stop_sequence", *_CALLS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +39,12 @@ class Seen:
     """One answer with what is known of it.
 
     Args:
-        odd: how far in meaning it lies from the other answers to its prompt, the other side's
-            included (1 − cosine to their mean); None without an embedding model.
+        extra: what models say of it, by feature; see `monitors.provider.extras`.
     """
 
     answer: Answer
     verdict: Verdict
-    odd: float | None = None
+    extra: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +90,19 @@ def _cut_off(seen: Seen, _settings: ProviderSettings) -> float:
     return float(seen.answer.finish_reason not in _FINISHED)
 
 
+def _calls(seen: Seen, _settings: ProviderSettings) -> float:
+    return float(seen.answer.finish_reason in _CALLS)
+
+
 FEATURES: tuple[Feature, ...] = (
     Feature("correctness", lambda s, _: s.verdict.correct.value, "ratio", True, 0.02),
     Feature("format", lambda s, _: s.verdict.format.value, "ratio", True, 0.02),
     Feature("first_option", lambda s, _: s.verdict.first_option, "ratio", True, 0.02),
     Feature("refusal", lambda s, _: float(s.verdict.refused), "ratio", True, 0.02),
     Feature("cut_off", _cut_off, "ratio", True, 0.02),
-    Feature("meaning", lambda s, _: s.odd, "distance", True, 0.02),
+    Feature("judge", lambda s, _: s.extra.get("judge"), "ratio", True, 0.02),
+    Feature("meaning", lambda s, _: s.extra.get("meaning"), "distance", True, 0.02),
+    Feature("tool_calls", _calls, "ratio", True, 0.02),
     Feature("length", lambda s, _: len(s.answer.text) + 1.0, "characters", False, math.log(1.1)),
     Feature("cost", _cost, "usd", False, math.log(1.1)),
     Feature("latency", _latency, "ms", False, math.log(1.25), in_verdict=False),
@@ -118,7 +125,7 @@ def compare_answers(
     replayed: Mapping[str, Sequence[Answer]],
     settings: ProviderSettings,
     *,
-    embedder: Embedder | None = None,
+    extras: Mapping[str, Extra] = NO_EXTRAS,
     alpha: float = ALPHA,
     seed: int = 0,
     draws: int = 19_999,
@@ -131,10 +138,10 @@ def compare_answers(
     1990).
 
     Args:
-        embedder: without one, answers are not compared by meaning.
+        extras: what models say of answers, by feature.
     """
     effects: list[tuple[Feature, Effect]] = []
-    table = judged(prompts, pinned, replayed, embedder)
+    table = judged(prompts, pinned, replayed, extras)
     for feature in FEATURES:
         effect = _effect(feature, table, settings, seed, draws)
         if effect is not None:
@@ -159,7 +166,7 @@ def judged(
     prompts: Sequence[Prompt],
     pinned: Mapping[str, Sequence[Answer]],
     replayed: Mapping[str, Sequence[Answer]],
-    embedder: Embedder | None = None,
+    extras: Mapping[str, Extra] = NO_EXTRAS,
 ) -> list[Sides]:
     """For each prompt with answers on both sides, both sides with their verdicts."""
     both = [p for p in prompts if pinned.get(p.id) and replayed.get(p.id)]
@@ -167,33 +174,20 @@ def judged(
     r = min((len(pinned[p.id]) for p in both), default=0)
     m = min((len(replayed[p.id]) for p in both), default=0)
     answers = [[*pinned[p.id][:r], *replayed[p.id][:m]] for p in both]
-    odd = _odd(answers, embedder) if embedder and r + m > 2 else None
+    texts = [[answer.text for answer in mine] for mine in answers]
+    told = {name: values for name, extra in extras.items() if (values := extra(both, texts))}
     table = []
     for place, (prompt, mine) in enumerate(zip(both, answers, strict=True)):
         seen = [
-            Seen(answer, judge(prompt.check, answer.text), odd[place][k] if odd else None)
+            Seen(
+                answer,
+                judge(prompt.check, answer.text),
+                {name: values[place][k] for name, values in told.items()},
+            )
             for k, answer in enumerate(mine)
         ]
         table.append((seen[:r], seen[r:]))
     return table
-
-
-def _odd(answers: Sequence[Sequence[Answer]], embedder: Embedder) -> list[list[float]]:
-    """1 − cosine of each answer to the mean of the others to its prompt.
-
-    Every answer is treated alike, whichever side it is of, so that under "nothing changed" the
-    distances of a prompt are exchangeable, as the permutation test asks.
-    """
-    if not answers:
-        return []
-    count = len(answers[0])
-    vectors = embedder.embed([answer.text for mine in answers for answer in mine])
-    cube = vectors.reshape(len(answers), count, -1).astype(float)
-    others = (cube.sum(axis=1, keepdims=True) - cube) / (count - 1)
-    lengths = np.linalg.norm(others, axis=2)
-    cosine = np.einsum("kcd,kcd->kc", cube, others) / np.where(lengths > 0, lengths, 1.0)
-    # The last bits depend on what else was embedded with a text; they must not break ties.
-    return [[float(value) for value in line] for line in np.round(1 - cosine, 3)]
 
 
 def _effect(
@@ -264,7 +258,7 @@ def _of_provider(
         pinned.answers,
         answers,
         settings,
-        embedder=context.embedder() if settings.compare_meaning else None,
+        extras=extras_of(settings, context),
         seed=seed_of(pinned, window),
     )
     status = Status.COMPLETE if whole else Status.PARTIAL

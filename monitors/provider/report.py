@@ -7,6 +7,7 @@ from pathlib import Path
 from monitors.context import Context
 from monitors.provider.baselines import current
 from monitors.provider.comparison import compare_answers, replayed_answers, seed_of
+from monitors.provider.extras import extras_of
 from monitors.provider.moved import Comparison, most_moved, write_page
 from sql.window import Window
 
@@ -26,9 +27,9 @@ def write_reports(window: Window, context: Context) -> list[Path]:
             continue
         answers, _ = replayed_answers(pinned, window, context)
         seed = seed_of(pinned, window)
-        embedder = context.embedder() if settings.compare_meaning else None
+        extras = extras_of(settings, context)
         found = compare_answers(
-            pinned.prompts, pinned.answers, answers, settings, embedder=embedder, seed=seed
+            pinned.prompts, pinned.answers, answers, settings, extras=extras, seed=seed
         )
         served = sorted({f"{a.model} {a.fingerprint}".strip() for s in answers.values() for a in s})
         folder = context.settings.path(context.settings.reports) / "provider"

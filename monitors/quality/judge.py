@@ -138,6 +138,13 @@ def in_force(context: Context) -> Judge:
     return load(digest, bytes(context.store.rows(query)[0].body))
 
 
+def known_judge(context: Context) -> Judge | None:
+    """The judge in force; None where none was ever trained, or none is wanted."""
+    if context.settings.judge.kind == "none" or _newest(context) is None:
+        return None
+    return in_force(context)
+
+
 def _newest(context: Context) -> str | None:
     table = model_artifact.c
     query = (
