@@ -12,17 +12,19 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from alerts.configuration import AlertConfiguration
-from alerts.incidents import Folded, Incident, Seen, Transition, fingerprint, fold
+from alerts.incidents import Folded, Incident, Seen, State, Transition, fingerprint, fold
 from alerts.outbox import Intent, enqueue
 from alerts.rules import Decision, Rule, Verdict, decide
 from sql.measurement import Measurement, Status, labels_key
 from sql.store import Store
 from sql.tables import evaluation, incident
 from sql.tables import measurement as measurement_table
-from sql.window import Window
+from sql.window import Grain, Window
 
 # A year's memory for the sequential detector and for the fold; older evidence is forgotten.
 _HISTORY = timedelta(days=400)
+# So many other open incidents are named in a message.
+_BESIDE = 5
 _MONITOR_ERROR = Rule(
     name="monitor_error",
     metric="monitor.error",
@@ -83,7 +85,8 @@ def evaluate(
         stories = _fold_all(connection, configuration, judged, window)
         _save(store, connection, configuration, stories, now)
         fresh = _fresh(stories, window, configuration, now)
-        sent = enqueue(store, connection, _intents(fresh, configuration, window), now)
+        beside = _open_beside(connection, window)
+        sent = enqueue(store, connection, _intents(fresh, configuration, window, beside), now)
     kinds = [transition.kind for _, transition, _ in fresh]
     return EvaluationReport(
         evaluations=len(judged),
@@ -320,6 +323,33 @@ def _facts(story: _Story, one: Incident, configuration: AlertConfiguration) -> d
     }
 
 
+def _open_beside(connection: Connection, window: Window) -> list[dict[str, str]]:
+    """Incidents of any job and grain that are open as the window ends, the newest first.
+
+    A reader of one incident wants to know of the others: quality that falls while the provider's
+    answers move has a likely cause. Nothing is muted for it.
+    """
+    table = incident.c
+    rows = connection.execute(
+        select(table.fingerprint, table.rule, table.labels, table.grain, table.opened_window)
+        .where(
+            table.state == State.OPEN.value,
+            table.opened_window < window.end,
+        )
+        .order_by(table.opened_window.desc(), table.rule, table.labels)
+    )
+    return [
+        {
+            "fingerprint": row.fingerprint,
+            "incident": row.fingerprint[:10],
+            "rule": row.rule,
+            "labels": " ".join(str(value) for value in json.loads(row.labels).values()),
+            "since": Window.containing(row.opened_window, Grain(row.grain), window.zone).label,
+        }
+        for row in rows
+    ]
+
+
 # ── what is told ─────────────────────────────────────────────────────────────────────────────
 
 _Fresh = tuple[_Story, Transition, Incident]
@@ -342,7 +372,10 @@ def _fresh(
 
 
 def _intents(
-    fresh: Sequence[_Fresh], configuration: AlertConfiguration, window: Window
+    fresh: Sequence[_Fresh],
+    configuration: AlertConfiguration,
+    window: Window,
+    beside: Sequence[Mapping[str, str]],
 ) -> list[Intent]:
     """One root a group, its members in it; too many become one digest; the rest goes in threads."""
     news = [entry for entry in fresh if entry[1].kind == "opened"]
@@ -353,7 +386,7 @@ def _intents(
         groups[_group(configuration, entry[0].entry.labels)].append(entry)
     if len(groups) > configuration.alerts.max_posts_per_run:
         return [*intents, _digest(news, configuration, window)]
-    return [*intents, *(_root(members, configuration) for members in groups.values())]
+    return [*intents, *(_root(members, configuration, beside) for members in groups.values())]
 
 
 def _subject(entry: _Fresh) -> str:
@@ -364,12 +397,18 @@ def _rank(entry: _Fresh) -> tuple[bool, str, str]:
     return entry[2].severity != "critical", entry[0].entry.rule.metric, entry[0].fingerprint
 
 
-def _root(members: Sequence[_Fresh], configuration: AlertConfiguration) -> Intent:
+def _root(
+    members: Sequence[_Fresh],
+    configuration: AlertConfiguration,
+    beside: Sequence[Mapping[str, str]],
+) -> Intent:
     (story, transition, one), *others = sorted(members, key=_rank)
     facts = _facts(story, one, configuration)
     facts["also"] = [_facts(other, its, configuration) for other, _, its in others[:9]]
     facts["also_total"] = len(others)
     facts["members"] = sorted(_subject(member) for member in members)
+    own = {member[0].fingerprint for member in members}
+    facts["beside"] = [dict(one) for one in beside if one["fingerprint"] not in own][:_BESIDE]
     channel = story.entry.rule.channel or configuration.channel
     subject = f"{story.fingerprint}:{one.generation}"
     return Intent(channel, "root", subject, transition.sequence, facts)

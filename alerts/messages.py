@@ -60,6 +60,12 @@ def _root(facts: Facts) -> Message:
         hidden = facts.get("also_total", 0) - len(facts["also"])
         if hidden > 0:
             lines.append(f"… and {hidden} more")
+    if facts.get("beside"):
+        lines.append("*Also open:*")
+        lines += [
+            "• " + escape(f"{one['rule']} {one['labels']}".strip() + f", since {one['since']}")
+            for one in facts["beside"]
+        ]
     if facts.get("first_step"):
         lines.append(f"*First step:* {escape(facts['first_step'])}")
     context = f"incident {facts['incident']} · rule {facts['rule']}"
