@@ -35,7 +35,8 @@ def review(window: Window, context: Context) -> Iterator[Measurement]:
     ``review.quality{scorer}``, the share of good answers in the traffic: the judge's mean over the
     month's sample, corrected by people's verdicts (PPI++, Angelopoulos, Duchi, Zrnic 2023) with
     the batch's probabilities; its baseline is the judge's mean alone. Where the interval leaves
-    the baseline, the judge is biased.
+    the baseline, the judge is biased. ``review.feature_quality{scorer,feature}``: the same of each
+    feature with thirty labels.
     """
     name = batch_id(window, context)
     found = context.store.rows(select(review_batch).where(review_batch.c.batch_id == name))
@@ -59,7 +60,7 @@ def review(window: Window, context: Context) -> Iterator[Measurement]:
     for dimension in DIMENSIONS:
         yield from _agreement(dimension, items, window)
     yield _judge_agreement(items, window, context)
-    yield _quality(items, window, context)
+    yield from _quality(items, window, context)
     yield from _pace(name, window, context)
 
 
@@ -134,34 +135,59 @@ def _judge_agreement(items: Sequence[Rated], window: Window, context: Context) -
     )
 
 
-def _quality(items: Sequence[Rated], window: Window, context: Context) -> Measurement:
+def _quality(items: Sequence[Rated], window: Window, context: Context) -> Iterator[Measurement]:
+    """Of the whole traffic, and of each feature under a name of its own that no rule reads."""
+    labels = {"scorer": context.settings.review.scorer}
+    weights, feature_of = _sample_of(window, context)
+    scores = judge_scores(window, context)
+    everyone = {key: score for key, score in scores.items() if key in weights}
+    yield _corrected("review.quality", labels, items, everyone, weights, window, context)
+    features = {feature for feature in feature_of.values() if feature}
+    for feature in sorted(features) if len(features) > 1 else ():
+        yield _corrected(
+            "review.feature_quality",
+            labels | {"feature": feature},
+            [item for item in items if feature_of.get(item.item_id) == feature],
+            {key: score for key, score in everyone.items() if feature_of[key] == feature},
+            weights,
+            window,
+            context,
+        )
+
+
+def _corrected(
+    metric: str,
+    labels: Mapping[str, str],
+    items: Sequence[Rated],
+    everyone: Mapping[str, float],
+    weights: Mapping[str, float],
+    window: Window,
+    context: Context,
+) -> Measurement:
     from monitors.statistics.prediction_powered import ppi_mean
 
-    settings = context.settings.review
-    labels = {"scorer": settings.scorer}
+    mark = context.settings.review.pass_mark
     judged = [
         (float(verdict), item.judge, item.weight)
         for item in items
-        if item.judge is not None and (verdict := item.is_good(settings.pass_mark)) is not None
+        if item.judge is not None and (verdict := item.is_good(mark)) is not None
     ]
-    scores = judge_scores(window, context)
-    weights = _sample_weights(window, context)
-    everyone = [(score, weights[key]) for key, score in scores.items() if key in weights]
     if len(judged) < MINIMUM_LABELS or len(everyone) < len(judged):
         reason = "few_labels" if len(judged) < MINIMUM_LABELS else "few_scores"
-        return _said(window, "review.quality", labels, Status.INSUFFICIENT, reason, len(judged))
+        return _said(window, metric, labels, Status.INSUFFICIENT, reason, len(judged))
     people, judge, chosen = (list(column) for column in zip(*judged, strict=True))
-    all_scores, all_weights = (list(column) for column in zip(*everyone, strict=True))
+    all_scores = list(everyone.values())
+    all_weights = [weights[key] for key in everyone]
     value, low, high = ppi_mean(people, judge, all_scores, chosen, all_weights)
-    alone = sum(s * w for s, w in everyone) / sum(all_weights)
+    alone = sum(s * w for s, w in zip(all_scores, all_weights, strict=True)) / sum(all_weights)
     return Measurement(
         monitor="review",
-        metric="review.quality",
+        metric=metric,
         labels=labels,
         window=window,
-        value=min(max(value, 0.0), 1.0),
-        low=min(max(low, 0.0), 1.0),
-        high=max(min(high, 1.0), 0.0),
+        value=value,
+        low=low,
+        high=high,
         n=len(judged),
         baseline=alone,
         method="PPI++ over the month's judge scores, labels weighted by the inverse of their "
@@ -169,16 +195,18 @@ def _quality(items: Sequence[Rated], window: Window, context: Context) -> Measur
     )
 
 
-def _sample_weights(window: Window, context: Context) -> Mapping[str, float]:
+def _sample_of(window: Window, context: Context) -> tuple[dict[str, float], dict[str, str]]:
+    """Weight and feature of every sampled item."""
     table = sample.c
     rows = context.store.rows(
-        select(table.item_id, table.inclusion_probability).where(
+        select(table.item_id, table.inclusion_probability, table.fields).where(
             table.source == context.settings.source.name,
             table.at >= window.start,
             table.at < window.end,
         )
     )
-    return {row.item_id: 1 / row.inclusion_probability for row in rows}
+    weights = {row.item_id: 1 / row.inclusion_probability for row in rows}
+    return weights, {row.item_id: str(row.fields.get("feature") or "") for row in rows}
 
 
 def _pace(name: str, window: Window, context: Context) -> Iterator[Measurement]:
