@@ -33,8 +33,10 @@ def render(kind: str, facts: Facts) -> Message:
     """The message of an intent.
 
     Args:
-        kind: ``root``, ``thread`` or ``digest``.
+        kind: ``root``, ``thread``, ``digest`` or ``review``.
     """
+    if kind == "review":
+        return _review(facts)
     if kind == "digest":
         return _digest(facts)
     if kind == "thread":
@@ -107,6 +109,25 @@ def _digest(facts: Facts) -> Message:
     )
     blocks = [_header(f"{_EMOJI[worst]} {title}"), _section("\n".join(lines))]
     return Message(_cut(escape(title), _TEXT), blocks)
+
+
+def _review(facts: Facts) -> Message:
+    given = f"{facts['given']} of {facts['assigned']} ratings"
+    told = {
+        "queued": f"{facts['items']} answers wait for review, due {facts['due']}",
+        "half": f"half done: {given}, due {facts['due']}",
+        "due": f"due {facts['due']}: {given} are in",
+        "overdue": f"was due {facts['due']}: {given} are in",
+        "closed": f"closed: all {facts['assigned']} ratings of {facts['items']} answers are in",
+    }[facts["stage"]]
+    title = f"Review {facts['batch']} {told}"
+    lines = [escape(title)]
+    for one in facts["people"]:
+        who = f"<@{one['mention']}>" if one["mention"] else escape(one["name"])
+        lines.append(f"• {who}: {one['open']} to go")
+    if facts["url"]:
+        lines.append(f"<{escape(facts['url'])}|Rate>")
+    return Message(_cut(escape(title), _TEXT), [_section("\n".join(lines))])
 
 
 def _title(facts: Facts) -> str:

@@ -170,6 +170,8 @@ def _batch(task: Task, suite: Suite) -> Facts:
 
 
 def _deliver(_task: Task, suite: Suite) -> Facts:
+    if not suite.settings.demo.enabled:  # simulated people need no reminder
+        suite.tell_reviews()
     return suite.deliver()
 
 

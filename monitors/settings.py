@@ -223,6 +223,15 @@ class ReviewSettings(Section):
         description="five to seven user names",
     )
     overlap: Share = Field(0.3, description="share of items that two people rate")
+    conflicts: dict[str, list[str]] = Field(
+        default_factory=dict, description="evaluator to the features that they must not rate"
+    )
+    mentions: dict[str, Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")]] = Field(
+        default_factory=dict, description="evaluator to Slack user id, for reminders"
+    )
+    url: str = Field(
+        "", pattern=r"^(https?://[^\s<>|]+)?$", description="link to the rating page in messages"
+    )
     calibration: int = Field(10, ge=0, le=30, description="golden items to practise on first")
     hidden_gold: float = Field(
         0.05, ge=0, le=0.5, description="golden items strewn in, by a person's load"

@@ -249,6 +249,26 @@ class Suite:
         file = self.settings.path(self.alerting.alerts.file)
         return open_channels(self.alerting, file, os.environ)
 
+    def tell_reviews(self) -> int:
+        """Put what is new of the review batches into the outbox, each chapter once.
+
+        Returns:
+            how many messages are new.
+        """
+        from alerts.outbox import Intent, enqueue
+        from monitors.review.standing import standings
+        from monitors.review.telling import STORY, due_stage, facts_of
+
+        now, review = self.clock(), self.settings.review
+        intents = []
+        for standing in standings(self.store, self.settings.source.name):
+            stage = due_stage(standing, now)
+            facts = facts_of(standing, stage, review.mentions, review.url)
+            subject, place = f"review:{standing.batch_id}", STORY.index(stage)
+            intents.append(Intent(self.alerting.channel, "review", subject, place, facts))
+        with self.store.begin() as connection:
+            return enqueue(self.store, connection, intents, now)
+
     def deliver(self) -> dict[str, int | float | str]:
         """Send what the outbox holds.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from monitors.context import Context
 from monitors.review.batch import make_batch
@@ -22,6 +23,7 @@ from monitors.statistics.prediction_powered import ppi_mean
 from sql.errors import ConfigurationError
 from sql.measurement import Measurement, Status
 from sql.store import Store
+from sql.tables import sample
 from tests.review_kit import MONTH, NOW, QUARTER, fill_month, rate_all, review_context
 
 
@@ -110,6 +112,32 @@ def test_a_judge_that_is_too_kind_is_corrected(store: Store, tmp_path: Path) -> 
     assert quality.baseline > 0.7
     assert quality.high < quality.baseline
     assert quality.low <= np.mean(list(truth.values())) <= quality.high
+
+
+def test_each_feature_with_enough_labels_has_its_own_quality(store: Store, tmp_path: Path) -> None:
+    context = review_context(store, tmp_path, size=200)
+    truth = a_month(context)
+    with store.begin() as connection:
+        for item_id in truth:
+            number = int(item_id[1:])
+            feature = "rare" if number % 40 == 1 else "ask" if number % 3 else "sum"
+            connection.execute(
+                update(sample)
+                .where(sample.c.item_id == item_id)
+                .values(fields={"feature": feature})
+            )
+    make_batch(MONTH, context)
+    rate_all(context, "log-2026-05", truth)
+    found = by_metric(review.measure(MONTH, context))
+    for feature in ("ask", "sum"):
+        one = found["review.feature_quality", feature, "judge"]
+        assert one.status is Status.COMPLETE
+        assert one.low <= one.value <= one.high
+    assert found["review.feature_quality", "rare", "judge"].reason == "few_labels"
+    parts = [
+        found["review.feature_quality", feature, "judge"].n for feature in ("ask", "sum", "rare")
+    ]
+    assert sum(parts) == found["review.quality", "judge"].n
 
 
 def test_few_ratings_are_not_enough(store: Store, tmp_path: Path) -> None:

@@ -64,9 +64,14 @@ def verified(token: str, now: datetime, secret: bytes) -> Person | None:
     return Person(name, admin) if now.timestamp() < expires else None
 
 
-def form_token(person: Person, secret: bytes) -> str:
-    """What a form of this person's carries, so that no other site can post in their name."""
-    return _signature("form", person.name, secret)
+def form_token(person: Person, subject: str, secret: bytes) -> str:
+    """What a form carries, so that no other site can post in this person's name.
+
+    Args:
+        subject: what the form is about, such as the item: a form that was made for one item
+            cannot be taken for another, should the queue have changed meanwhile.
+    """
+    return _signature("form", f"{person.name}\0{subject}", secret)
 
 
 def _signature(purpose: str, body: str, secret: bytes) -> str:

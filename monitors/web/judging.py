@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,9 +15,10 @@ from monitors.review.files import visible
 from monitors.review.labels import LabelError
 from monitors.review.links import form_token, secret_of
 from monitors.review.rubric import RUBRIC
-from monitors.web.rating import Access, access_of, answer, form_of, same_origin
+from monitors.web.rating import Access, access_of, answer, check_token, form_of, same_origin
 from sql.tables import review_batch
 
+_JUDGED = ("review.judge_agreement", "review.quality", "review.feature_quality")
 _METRICS = ("review.agreement", "review.krippendorff_alpha")
 
 
@@ -67,11 +67,7 @@ def agreement_page(request: Request, batch: str) -> Response:
         raters=closing.raters(batch, access.context),
         agreement=[item for item in found if item.metric in _METRICS],
         # What the judge says of the items is shown to nobody before the last rating is in.
-        judged=[
-            item
-            for item in found
-            if item.metric in ("review.judge_agreement", "review.quality") and row.state == "closed"
-        ],
+        judged=[item for item in found if item.metric in _JUDGED and row.state == "closed"],
     )
 
 
@@ -87,7 +83,7 @@ def disputes_page(request: Request, batch: str) -> Response:
         disputes=closing.disputes(batch, access.context),
         rubric=RUBRIC,
         visible=visible,
-        token=form_token(access.person, secret_of(access.context)),
+        token=form_token(access.person, batch, secret_of(access.context)),
     )
 
 
@@ -100,9 +96,7 @@ async def settle(request: Request, batch: str, position: int) -> Response:
 
 
 def _settle(access: Access, batch: str, position: int, form: Mapping[str, list[str]]) -> Response:
-    token = form_token(access.person, secret_of(access.context))
-    if not hmac.compare_digest(form.get("token", [""])[-1].encode(), token.encode()):
-        raise HTTPException(403, "this form is not of this session: load the page again")
+    check_token(access, batch, form)
     try:
         scores = {
             dimension.name: float(form[dimension.name][-1]) or None

@@ -152,7 +152,7 @@ def _item(
         flags=[(flag, _WORDS[flag]) for flag in sorted(FLAGS)],
         reasons=SKIP_REASONS,
         guidelines=GUIDELINES_VERSION,
-        token=form_token(access.person, secret_of(context)),
+        token=form_token(access.person, place.item_id, secret_of(context)),
         verdict=_feedback(place, entry, context),
     )
 
@@ -170,9 +170,6 @@ async def save_item(request: Request, batch: str, number: int) -> Response:
     access = access_of(request)
     same_origin(request)
     form = await form_of(request)
-    token = form_token(access.person, await run_in_threadpool(secret_of, access.context))
-    if not hmac.compare_digest(_one(form, "token").encode(), token.encode()):
-        raise HTTPException(403, "this form is not of this session: load the page again")
     return await run_in_threadpool(_save, request, access, batch, number, form)
 
 
@@ -183,6 +180,7 @@ def _save(
     script = "application/json" in request.headers.get("accept", "")
     places = _places(batch, access)
     place = _place(places, number)
+    check_token(access, place.item_id, form)
     try:
         entry = entry_from(form, access.context.clock().timestamp())
         saved = desk.save(batch, place.item_id, access.person.name, entry, action, access.context)
@@ -225,6 +223,13 @@ def entry_from(form: Mapping[str, list[str]], now: float) -> desk.Entry:
 
 
 # ── doors ────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_token(access: Access, subject: str, form: Mapping[str, list[str]]) -> None:
+    """Refuse a form that was not made for this person and subject."""
+    wanted = form_token(access.person, subject, secret_of(access.context))
+    if not hmac.compare_digest(_one(form, "token").encode(), wanted.encode()):
+        raise HTTPException(403, "this form is not of this session: load the page again")
 
 
 def same_origin(request: Request) -> None:
