@@ -80,11 +80,27 @@ def measuring(folder: Path, rows: int) -> int:
         return max(measurement.n for measurement in intake.measure(_window(), context))
 
 
+def whole_day(folder: Path, rows: int) -> int:
+    """`tidegauge run daily`: sample, safety on every output, scorers, measurements, rules."""
+    from monitors.jobs import run
+    from monitors.settings import DEFAULT_FILE
+
+    default = Path(__file__).resolve().parent.parent / DEFAULT_FILE
+    text = default.read_text(encoding="utf-8").replace("rate = 0.05 ", "rate = 0.01 ")
+    config = folder / f"{rows}.toml"
+    text = text.replace("data/tidegauge.db", f"{folder}/{rows}-day.db")
+    config.write_text(text.replace("data/log.db", f"{folder}/{rows}-log.db"), encoding="utf-8")
+    now = _DAY + timedelta(days=1, hours=6)
+    facts = run("daily_quality", _window(), config=str(config), as_of=now).facts
+    return int(facts["sample"]["rows"])
+
+
 STEPS: dict[str, Callable[[Path, int], int]] = {
     "import": importing,
     "draw the sample": drawing,
     "stream every output": streaming,
     "measure the intake": measuring,
+    "the whole day": whole_day,
 }
 
 
