@@ -127,3 +127,14 @@ def test_a_review_needs_two_people() -> None:
     for names in (["eva"], ["eva", "eva"]):
         with pytest.raises(ValueError, match="two different"):
             assign(["a"], names, overlap=0.3, seed="s")
+
+
+def test_nobody_rates_what_they_must_not() -> None:
+    items = [f"i{n}" for n in range(60)]
+    barred = {item: {"eva", "finn"} for item in items[::3]}
+    people = ["eva", "finn", "grace", "hugo"]
+    places = assign(items, people, overlap=0.5, seed="s", barred=barred)
+    assert len(places) == 90
+    assert not any(place.evaluator in barred.get(place.item_id, ()) for place in places)
+    with pytest.raises(ValueError, match="no two people"):
+        assign(items, people[:2], overlap=0.5, seed="s", barred=barred)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -21,16 +21,25 @@ class Assignment:
 
 
 def assign(
-    item_ids: Sequence[str], evaluators: Sequence[str], *, overlap: float, seed: str
+    item_ids: Sequence[str],
+    evaluators: Sequence[str],
+    *,
+    overlap: float,
+    seed: str,
+    barred: Mapping[str, Collection[str]] | None = None,
 ) -> list[Assignment]:
     """Give every item one rater, and a share ``overlap`` of them, picked at random, two.
 
     The pairs of evaluators take turns (no pair meets twice before all have met), and loads differ
-    by at most two items.
+    by at most two items where nobody is barred.
+
+    Args:
+        barred: item → people who must not rate it.
 
     Raises:
-        ValueError: there are no two evaluators, or one is named twice.
+        ValueError: there are no two evaluators, one is named twice, or too few may rate an item.
     """
+    barred = barred or {}
     people = list(evaluators)
     if len(people) < 2 or len(set(people)) != len(people):
         raise ValueError("a review needs at least two different evaluators")
@@ -43,13 +52,19 @@ def assign(
     places: list[Assignment] = []
     for number, item_id in enumerate(order[:twice]):
         # Among the pairs that met least, the one with the least to do; they swap the first slot.
-        pair = min(met, key=lambda pair: (met[pair], load[pair[0]] + load[pair[1]]))
+        allowed = [pair for pair in met if not set(pair) & set(barred.get(item_id, ()))]
+        if not allowed:
+            raise ValueError("there are no two people who may rate an item")
+        pair = min(allowed, key=lambda pair: (met[pair], load[pair[0]] + load[pair[1]]))
         met[pair] += 1
         for slot, person in enumerate(pair if number % 2 == 0 else pair[::-1], 1):
             places.append(Assignment(item_id, slot, person))
             load[person] += 1
     for item_id in order[twice:]:
-        person = min(people, key=load.__getitem__)
+        free = [person for person in people if person not in barred.get(item_id, ())]
+        if not free:
+            raise ValueError("there is nobody who may rate an item")
+        person = min(free, key=load.__getitem__)
         places.append(Assignment(item_id, 1, person))
         load[person] += 1
     return places

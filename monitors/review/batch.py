@@ -14,8 +14,10 @@ from monitors.review.assignment import Assignment, assign
 from monitors.review.design import FLOOR, Candidate, Design, draw, seed_of
 from monitors.review.desk import GOLD
 from monitors.review.files import Item, Sheet, broken_files, write_files
+from monitors.review.handover import barred
 from monitors.review.rubric import GUIDELINES_VERSION
 from monitors.review.scores import judge_scores
+from sql.errors import ConfigurationError
 from sql.tables import golden_example, review_assignment, review_batch, review_item, sample
 from sql.window import Window
 
@@ -99,12 +101,19 @@ def _drawn(window: Window, name: str, context: Context) -> Design:
 
 def _places(design: Design, name: str, context: Context) -> list[Assignment]:
     settings = context.settings.review
-    return assign(
-        [chosen.item_id for chosen in design.chosen],
-        settings.evaluators,
-        overlap=settings.overlap,
-        seed=f"{settings.seed}:{name}:raters",
-    )
+    ids = [chosen.item_id for chosen in design.chosen]
+    try:
+        return assign(
+            ids,
+            settings.evaluators,
+            overlap=settings.overlap,
+            seed=f"{settings.seed}:{name}:raters",
+            barred=barred(ids, context),
+        )
+    except ValueError as error:
+        raise ConfigurationError(
+            str(error), where="[review] evaluators, conflicts", mend="name more people"
+        ) from None
 
 
 def _store(window: Window, name: str, design: Design, context: Context) -> None:

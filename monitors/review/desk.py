@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from monitors.context import Context
 from monitors.review.design import seed_of
@@ -34,6 +34,7 @@ from sql.tables import (
 
 # A sitting ends with a pause of so long; after two hours people rate worse than they know.
 PAUSE = timedelta(minutes=30)
+RESERVED = timedelta(minutes=30)
 SOFT_STOP_S, HARD_STOP_S = 90 * 60, 120 * 60
 # Longer on one item is a pause that nobody declared.
 LONGEST_S = 600.0
@@ -204,6 +205,21 @@ def sitting(entries: Sequence[tuple[datetime, float]], now: datetime) -> float:
             break
         total, later = total + seconds, at
     return total
+
+
+def reserve(batch_id: str, item_id: str, evaluator: str, context: Context) -> None:
+    """Whoever looks at an item has it for half an hour: nobody takes it over meanwhile."""
+    now, places = context.clock(), review_assignment.c
+    mine = (
+        places.batch_id == batch_id,
+        places.item_id == item_id,
+        places.evaluator == evaluator,
+        places.state == "open",
+    )
+    with context.store.begin() as connection:
+        connection.execute(
+            update(review_assignment).where(*mine).values(reserved_until=now + RESERVED)
+        )
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────

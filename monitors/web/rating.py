@@ -19,7 +19,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Redirect
 from starlette.concurrency import run_in_threadpool
 
 from monitors.context import Context
-from monitors.review import desk
+from monitors.review import desk, handover
 from monitors.review.files import visible
 from monitors.review.labels import LabelError
 from monitors.review.links import Person, form_token, secret_of
@@ -66,6 +66,7 @@ def rating_routes(identify: Callable[..., Any]) -> APIRouter:
     router.get("/rate")(start_page)
     router.get("/rate/{batch}")(batch_page)
     router.get("/rate/{batch}/{number}")(item_page)
+    router.post("/rate/{batch}/help")(help_out)
     router.post("/rate/{batch}/{number}")(save_item)
     router.get("/rating.css")(_file("rating.css", "text/css"))
     router.get("/rating.js")(_file("rating.js", "text/javascript"))
@@ -100,7 +101,15 @@ def batch_page(request: Request, batch: str) -> Response:
     places = _places(batch, access)
     place = desk.next_place(places)
     if place is None:
-        return answer("rate_done.html", access, root="../", batch=batch, places=places)
+        return answer(
+            "rate_done.html",
+            access,
+            root="../",
+            batch=batch,
+            places=places,
+            token=form_token(access.person, batch, secret_of(access.context)),
+            others=len(handover.free_places(batch, access.person.name, access.context)),
+        )
     return RedirectResponse(f"{batch}/{place.number}", status_code=303)
 
 
@@ -125,6 +134,8 @@ def _item(
     sitting = desk.sitting_seconds(name, context)
     if sitting >= desk.HARD_STOP_S and place.state == "open":
         return answer("rate_pause.html", access, root="../../", batch=batch, minutes=sitting / 60)
+    if place.state == "open":
+        desk.reserve(batch, place.item_id, name, context)
     entry = desk.entry_of(batch, place.item_id, name, context)
     text = desk.text_of(batch, place.item_id, context)
     show = str if raw else visible
@@ -171,6 +182,21 @@ async def save_item(request: Request, batch: str, number: int) -> Response:
     same_origin(request)
     form = await form_of(request)
     return await run_in_threadpool(_save, request, access, batch, number, form)
+
+
+async def help_out(request: Request, batch: str) -> Response:
+    """Take some of what others have left open, once one's own items are done."""
+    access = access_of(request)
+    same_origin(request)
+    form = await form_of(request)
+    return await run_in_threadpool(_help_out, access, batch, form)
+
+
+def _help_out(access: Access, batch: str, form: Mapping[str, list[str]]) -> Response:
+    check_token(access, batch, form)
+    if desk.next_place(_places(batch, access)) is None:
+        handover.take_over(batch, access.person.name, access.context)
+    return RedirectResponse(f"../{batch}", status_code=303)
 
 
 def _save(
