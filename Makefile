@@ -69,6 +69,9 @@ bench-review: $(INSTALLED)  ## what people's labels are worth, on HaluEval
 bench-detection: $(INSTALLED)  ## how small a change is found, and how often nothing is
 	@$(BIN)/python -m tests.bench_detection
 
+faults: $(INSTALLED)  ## a thousand kills of the relay: what was lost, what was doubled
+	@$(BIN)/python -m tests.faults
+
 lock:  ## resolve pyproject.toml anew into requirements.lock (needs uv)
 	@override=$$(mktemp) && echo 'torch ; python_version < "0"' > $$override && \
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

@@ -241,3 +241,13 @@ def test_nothing_in_a_label_escapes(text: str) -> None:
 )  # fmt: skip
 def test_every_form_of_retry_after(header: Any, seconds: float) -> None:
     assert retry_after(header, now=0.0) == seconds
+
+
+@pytest.mark.slow
+def test_a_storm_of_kills_over_http_loses_and_doubles_nothing(store_url: str) -> None:
+    """A short one; ``make faults`` runs a thousand kills, and the SDK's own retries beside them."""
+    from tests.faults import storm
+
+    found = storm(3, 20, url=store_url)
+    assert found.kills == 20
+    assert (found.lost, found.doubled) == (0, 0)
