@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from monitors import terminal
-from monitors.commands.options import Config, suite_of
+from monitors.commands.options import Actor, Config, suite_of
 from sql.errors import ConfigurationError
 
 app = typer.Typer(help="Review by people: batches, pages and results.", no_args_is_help=True)
@@ -135,3 +135,39 @@ def list_(config: Config = None) -> None:
             for b in batches(suite.store, suite.settings.timezone)
         ),
     )
+
+
+@app.command(epilog="Example: tidegauge review approve log-2026-05 --only 12 --only 40 --consented")
+def approve(
+    batch: Annotated[str, typer.Argument(help="A closed batch, as `list` names it.")],
+    only: Annotated[
+        list[int] | None, typer.Option("--only", help="An item's position; default: all.")
+    ] = None,
+    consented: Annotated[
+        bool, typer.Option("--consented", help="These texts may be kept for good.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what is offered.")] = False,
+    actor: Actor = "",
+    config: Config = None,
+) -> None:
+    """Take answers that people agree on into the golden set."""
+    from monitors.review import candidates
+
+    context = suite_of(config).context
+    if dry_run:
+        terminal.table(
+            f"Offered by {batch}",
+            ["item", "feature", "verdict", "better answer"],
+            (
+                [
+                    one.position,
+                    one.golden.feature,
+                    "good" if one.golden.label else "bad",
+                    "yes" if one.golden.reference else "",
+                ]
+                for one in candidates.candidates(batch, context)
+            ),
+        )
+        return
+    count = candidates.approve(batch, only or (), actor, consented, context)
+    terminal.out.print(f"{count:,} examples taken into the golden set")
