@@ -156,10 +156,16 @@ def rate_by_keys(url: str, token: str, count: int) -> str:
             deadline = time.monotonic() + 60
             ready = f"location.pathname.endsWith('/{number}') && !!document.querySelector('.now')"
             while not tab.run(ready):
-                # The server may be away when a page is asked for: a person would load it again.
-                assert time.monotonic() < deadline, f"the browser is stuck at item {number}"
+                # The server may be away when a page or its script is asked for: a person would
+                # load it again.
+                seen = tab.run("location.pathname + ' ' + document.body.innerText.slice(0, 200)")
+                assert time.monotonic() < deadline, f"stuck before item {number}: {seen}"
                 gone = tab.run("location.protocol == 'chrome-error:'")
-                if gone or number == 1:
+                bare = tab.run(
+                    f"location.pathname.endsWith('/{number}') && document.readyState == 'complete'"
+                    " && !document.querySelector('.now')"
+                )
+                if gone or bare or number == 1:
                     tab.send("Page.navigate", url=f"{url}/rate/{BATCH}/{number}")
                 time.sleep(0.2)
             pages.append(tab.run("document.documentElement.outerHTML"))
