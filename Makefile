@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 DEMO := $(if $(wildcard demo.toml),--config demo.toml)
 
-.PHONY: help setup run up down test test-all lint format bench bench-detection bench-review lock clean
+.PHONY: help setup run up down test test-all lint format bench bench-detection bench-review faults lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from monitors.provider.checks import judge
 from monitors.provider.prompts import Check, Prompt, load_prompts, prompts_digest, write_prompts
@@ -176,3 +177,31 @@ def test_code_that_was_directly_usable_is_code_and_nothing_else(
     assert sum(labels.values()) == usable
     assert sum(forms.values()) == ours
     assert all(forms[key] for key, label in labels.items() if label)
+
+
+# ── templates ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_slots_are_filled_once_and_stay_apart_from_the_template() -> None:
+    prompt = Prompt(
+        id="t",
+        input="Track {{order}} for {{name}}.",
+        slots={"order": "HB-1", "name": "{{order}}"},
+        version="track-3",
+    )
+    assert prompt.turns[0].content == "Track HB-1 for {{order}}."
+    again = Prompt.model_validate_json(prompt.model_dump_json())
+    assert again == prompt
+    other = prompt.model_copy(update={"version": "track-4"})
+    assert prompts_digest([other]) != prompts_digest([prompt])
+    plain = Prompt(id="p", input="What does {{x}} mean in Jinja?")
+    assert plain.turns[0].content == plain.input
+
+
+@pytest.mark.parametrize(
+    ("slots", "told"),
+    [({"name": "Ada"}, "'order' has no filling"), ({"order": "1", "who": "x"}, "'who' stands no")],
+)
+def test_a_slot_that_does_not_fit_is_named(slots: dict[str, str], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Prompt(id="t", input="Track {{order}}.", slots=slots)

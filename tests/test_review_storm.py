@@ -153,7 +153,7 @@ def rate_by_keys(url: str, token: str, count: int) -> str:
     with browser() as tab:
         tab.cookie(COOKIE, token, url)
         for number in range(1, count + 1):
-            deadline = time.monotonic() + 60
+            asked, deadline = time.monotonic(), time.monotonic() + 60
             ready = f"location.pathname.endsWith('/{number}') && !!document.querySelector('.now')"
             while not tab.run(ready):
                 # The server may be away when a page or its script is asked for: a person would
@@ -167,6 +167,12 @@ def rate_by_keys(url: str, token: str, count: int) -> str:
                 )
                 if gone or bare or number == 1:
                     tab.send("Page.navigate", url=f"{url}/rate/{BATCH}/{number}")
+                elif time.monotonic() - asked > 6 and tab.run(
+                    f"location.pathname.endsWith('/{number - 1}')"
+                ):
+                    # The answer was on its way when the server died: a person presses again.
+                    tab.key("Enter")
+                    asked = time.monotonic()
                 time.sleep(0.2)
             pages.append(tab.run("document.documentElement.outerHTML"))
             for key in "33333":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ CheckKind = Literal[
     "none",
 ]
 _NEEDS_REFERENCE = {"exact", "numeric", "option", "regex", "contains", "json_schema"}
+_SLOT = re.compile(r"\{\{([A-Za-z_][A-Za-z0-9_]*)\}\}")
 # Set by the replay itself; a prompt that names them would quietly ask another question.
 _RESERVED = {"model", "messages", "stream", "n"}
 
@@ -77,6 +79,9 @@ class Prompt(Border):
         id: names the case for ever, in printable ASCII; a changed question deserves a new id.
         input: what the user says; or give ``messages``.
         messages: the whole conversation, when one turn is not enough.
+        slots: what stands for each ``{{name}}`` in the texts; then a template and its fillings can
+            be kept apart. A slot that is not filled, or not there, is an error.
+        version: of the template, as the product counts it; part of what is pinned.
         parameters: sampling parameters sent as they are (temperature, max_tokens, …).
         feature: the product's feature that asks such questions.
     """
@@ -84,6 +89,8 @@ class Prompt(Border):
     id: str = Field(pattern=r"^[\x21-\x7e]{1,200}$")
     input: str | None = None
     messages: tuple[Message, ...] = ()
+    slots: dict[str, str] = Field(default_factory=dict)
+    version: str = ""
     parameters: dict[str, Any] = Field(default_factory=dict)
     feature: str = ""
     check: Check = Field(default_factory=Check)
@@ -101,10 +108,30 @@ class Prompt(Border):
             raise ValueError("give either input or messages")
         return self
 
+    @model_validator(mode="after")
+    def _slots_fit(self) -> Prompt:
+        # Without slots the texts are plain: double braces may be part of what is asked.
+        wanted = {name for turn in self._written for name in _SLOT.findall(turn.content)}
+        if self.slots and (odd := sorted(wanted ^ set(self.slots))):
+            said = "has no filling" if odd[0] in wanted else "stands nowhere in the text"
+            raise ValueError(f"the slot {odd[0]!r} {said}")
+        return self
+
+    @property
+    def _written(self) -> tuple[Message, ...]:
+        return self.messages or (Message(role="user", content=self.input or ""),)
+
     @property
     def turns(self) -> tuple[Message, ...]:
-        """The conversation, whichever way it was written."""
-        return self.messages or (Message(role="user", content=self.input or ""),)
+        """The conversation as it is sent, whichever way it was written, its slots filled."""
+        if not self.slots:
+            return self._written
+
+        def filled(text: str) -> str:
+            # In one pass: what fills a slot is text, not a template.
+            return _SLOT.sub(lambda match: self.slots[match[1]], text)
+
+        return tuple(Message(role=t.role, content=filled(t.content)) for t in self._written)
 
 
 def load_prompts(path: Path) -> tuple[Prompt, ...]:
