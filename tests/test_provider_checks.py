@@ -200,7 +200,7 @@ def test_slots_are_filled_once_and_stay_apart_from_the_template() -> None:
 
 @pytest.mark.parametrize(
     ("slots", "told"),
-    [({"name": "Ada"}, "'order' has no filling"), ({"order": "1", "who": "x"}, "'who' stands no")],
+    [({"zone": "x"}, "'order' has no filling"), ({"order": "1", "who": "x"}, "'who' stands no")],
 )
 def test_a_slot_that_does_not_fit_is_named(slots: dict[str, str], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
