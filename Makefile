@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 DEMO := $(if $(wildcard demo.toml),--config demo.toml)
 
-.PHONY: help setup run up down test test-all lint format bench bench-detection bench-review faults lock clean
+.PHONY: help setup run up down test test-all storm lint format bench bench-detection bench-review faults lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,7 +48,10 @@ test: $(INSTALLED)  ## lint, types, floors and the test suite
 
 test-all: $(INSTALLED)  ## the suite with its long storms
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -q -m ""
+	@$(BIN)/python -m pytest -q -m "not storm"
+
+storm: $(INSTALLED)  ## seven evaluators, one in a browser, while the server is killed
+	@$(BIN)/python -m pytest -q -m storm
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

