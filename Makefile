@@ -50,7 +50,7 @@ test-all: $(INSTALLED)  ## the suite with its long storms
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -q -m "not storm"
 
-storm: $(INSTALLED)  ## seven evaluators, one in a browser, while the server is killed
+storm: $(INSTALLED)  ## what needs a quiet machine: a live approval, a browser among killed servers
 	@$(BIN)/python -m pytest -q -m storm
 
 lint: $(INSTALLED)
