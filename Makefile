@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 DEMO := $(if $(wildcard demo.toml),--config demo.toml)
 
-.PHONY: help setup run up down test test-all storm lint format bench bench-detection bench-review faults lock clean
+.PHONY: help setup run up down test test-all storm lint format bench bench-detection bench-review faults peers lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -75,10 +75,19 @@ bench-detection: $(INSTALLED)  ## how small a change is found, and how often not
 faults: $(INSTALLED)  ## a thousand kills of the relay: what was lost, what was doubled
 	@$(BIN)/python -m tests.faults
 
+# What the benches are compared with has other needs than we (numpy 1), so it lives by itself.
+PEERS := .venv-peers/.installed
+peers: $(PEERS)  ## the peers that the benches run beside us, in an environment of their own
+$(PEERS): tests/peers.lock
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install -qq torch==2.13.0
+	@.venv-peers/bin/python -m pip install -qq --no-deps --require-hashes -r tests/peers.lock
+	@touch $@
+
 lock:  ## resolve pyproject.toml anew into requirements.lock (needs uv)
 	@override=$$(mktemp) && echo 'torch ; python_version < "0"' > $$override && \
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --override $$override --no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
 
 clean:  ## remove what was made here: environment, data, reports
-	@rm -rf $(VENV) data reports .airflow demo.toml
+	@rm -rf $(VENV) .venv-peers data reports .airflow demo.toml
