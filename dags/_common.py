@@ -39,16 +39,21 @@ SLACK_CONNECTION = "slack_alerts"
 Report = Any
 
 
-def configured_zone() -> str:
-    """The calendar of ``tidegauge.toml``; UTC while there is no file that can be read.
+def configured() -> dict[str, Any]:
+    """``tidegauge.toml`` as it is written; empty while there is no file that can be read.
 
     The file is fully checked when a task runs; a typing mistake in it must not hide the DAGs.
     """
     try:
         file = Path(os.environ.get("TIDEGAUGE_CONFIG") or "tidegauge.toml")
-        return str(tomllib.loads(file.read_text(encoding="utf-8")).get("timezone", "UTC"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return "UTC"
+        return {}
+
+
+def configured_zone() -> str:
+    """The calendar of the windows."""
+    return str(configured().get("timezone", "UTC"))
 
 
 ZONE = configured_zone()

@@ -2,7 +2,7 @@
 
 Asks a provider its regression prompts several times, stores the answers as a candidate, and makes
 the candidate the pin once a person approves it with a reason. From then on `provider_drift`
-compares with it. Started by hand, with the name of a `[providers.*]` section.
+compares with it. Started by hand, with a form: which provider, why, how many answers a prompt.
 
 | Task | Reads | Writes (our store) |
 |---|---|---|
@@ -29,19 +29,46 @@ from datetime import timedelta
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, dag, task
 
-from dags._common import Report, settings_of, step
+from dags._common import Report, configured, settings_of, step
 from sql.errors import ConfigurationError
 
 JOB = "pin_baseline"
 APPROVERS = [name for name in os.environ.get("TIDEGAUGE_APPROVERS", "").split(",") if name]
-FORM = {"name": Param("", type="string", title="Provider", description="A [providers.*] section")}
+PROVIDERS = sorted(configured().get("providers", {}))
+FORM = {
+    "name": Param(
+        PROVIDERS[0] if PROVIDERS else "",
+        type="string",
+        title="Provider",
+        description="A [providers.*] section of tidegauge.toml.",
+        # With one section and more the form is a list to choose from.
+        **({"enum": PROVIDERS} if PROVIDERS else {}),
+    ),
+    "reason": Param("", type="string", title="Why now", description="Kept with the answers."),
+    "repeats": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=20,
+        title="Answers for each prompt",
+        description="Empty: the section's `repeats`. Three and more show the model's own noise.",
+    ),
+    "prompts": Param(
+        "",
+        type="string",
+        title="Prompts file",
+        description="Empty: the section's own. Replays ask the section's prompts, so a pin of "
+        "others is compared only once the section names them.",
+    ),
+}
 
 
 @dag(**settings_of(JOB, params=FORM), doc_md=__doc__, tags=["tidegauge", "provider", "by hand"])
 def pin_baseline() -> None:
     @task
     def pin(params: dict) -> Report:
-        return step(JOB, "pin", params={"name": params["name"], "actor": "pin_baseline"})
+        given = {key: str(params[key]) for key in FORM if params[key]}
+        return step(JOB, "pin", params={"actor": "pin_baseline", **given})
 
     approval = ApprovalOperator(
         task_id="approval",

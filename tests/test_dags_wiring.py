@@ -285,9 +285,12 @@ def test_pinning_waits_for_a_persons_reason(
     begun = datetime(2026, 6, 1, tzinfo=UTC) + timedelta(days=len(answer), hours=len(reason))
     person = threading.Thread(target=_answer, args=(answer, reason), daemon=True)
     person.start()
-    result = run("pin_baseline", begun, name="main")
+    result = run("pin_baseline", begun, name="main", reason="new prompts", repeats=5)
     person.join(timeout=30)
     assert result.state == state
+    asked = [more["params"] for _, step, _, more in steps.calls if step == "pin"]
+    form = {"name": "main", "reason": "new prompts", "repeats": "5"}
+    assert asked == [{"actor": "pin_baseline", **form}]
     approvals = [more["params"] for _, step, _, more in steps.calls if step == "approve"]
     expected = {"name": "main", "digest": "d1", "actor": "oncall", "reason": reason}
     assert approvals == ([expected] if pinned else [])

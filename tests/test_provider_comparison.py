@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from monitors.provider.baselines import Answer, approve, pin
-from monitors.provider.comparison import ALPHA, Moved, compare_answers, provider
+from monitors.provider.comparison import provider
 from monitors.provider.effects import compare, permutation_p
 from monitors.provider.extras import meaning
 from monitors.provider.prompts import Prompt
 from monitors.provider.recorded import Answered, Asked, RecordedProvider
 from monitors.provider.replay import replay
+from monitors.provider.verdict import ALPHA, Moved, compare_answers
 from monitors.settings import ProviderSettings
 from sql.store import Store
 from tests.provider_kit import DAY, context_for, llmdrift, settings_for

@@ -70,7 +70,7 @@ def up(
     down(config)
     _refuse_taken(port)
     # Settings of another Airflow in this shell (a secret, an executor) must not mix with these.
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
+    inherited = {k: v for k, v in os.environ.items() if "AIRFLOW" not in k}
     environment = {**inherited, **home.environment(port=port)}
     tell = progress or (lambda *_: None)
     tell("metadata database", 0, len(COMPONENTS))

@@ -9,9 +9,9 @@ from pathlib import Path
 from monitors.context import Context
 from monitors.provider.asking import Reply, ask_all
 from monitors.provider.baselines import Answer, Baseline, current, provider_settings
-from monitors.provider.comparison import MINIMUM_PROMPTS, Moved, compare_answers
 from monitors.provider.extras import extras_of
 from monitors.provider.moved import Comparison, most_moved, write_page
+from monitors.provider.verdict import MINIMUM_PROMPTS, Moved, compare_answers
 from monitors.settings import ProviderSettings
 from sql import audit
 from sql.errors import NotReady

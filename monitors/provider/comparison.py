@@ -5,210 +5,25 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import NormalDist
 
-import numpy as np
 from sqlalchemy import select
 
 from monitors.context import Context
 from monitors.monitor import monitor
 from monitors.provider.baselines import Answer, Baseline, current
-from monitors.provider.checks import Verdict, judge
-from monitors.provider.effects import Effect, compare
-from monitors.provider.extras import NO_EXTRAS, Extra, extras_of
-from monitors.provider.prompts import Prompt
+from monitors.provider.extras import extras_of
 from monitors.provider.replay import mismatch, prompts_of_day
+from monitors.provider.verdict import ALPHA, MINIMUM_PROMPTS, Moved, compare_answers
 from monitors.settings import ProviderSettings
 from sql.measurement import Measurement, Status
 from sql.tables import replay_answer
 from sql.window import Grain, Window
 
-# A replay every day at this level costs 0.4 false verdicts a year, before the tolerance.
-ALPHA = 0.001
-# Below so many pairs, or so small a part of the pin, there is no verdict.
-MINIMUM_PROMPTS = 20
+# With less than half of the day's prompts answered there is no verdict.
 MINIMUM_SHARE = 0.5
 _WHOLE_SHARE = 0.95
-_CALLS = frozenset({"tool_calls", "function_call", "tool_use"})
-_FINISHED = {"", "stop", "end_turn", "stop_sequence", *_CALLS}
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One answer with what is known of it.
-
-    Args:
-        extra: what models say of it, by feature; see `monitors.provider.extras`.
-    """
-
-    answer: Answer
-    verdict: Verdict
-    extra: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Feature:
-    """One way in which answers can differ.
-
-    Args:
-        read: the feature of an answer; None where the prompt does not ask for it.
-        share: is it a difference of plain numbers? Else it is positive and compared by ratio.
-        tolerance: a difference (or log ratio) within it does not matter.
-        in_verdict: may it say "drift"? Latency may not: all calls of a day share one network,
-            so they are not as many observations as they look.
-    """
-
-    name: str
-    read: Callable[[Seen, ProviderSettings], float | None]
-    unit: str
-    share: bool
-    tolerance: float
-    in_verdict: bool = True
-
-
-def _cost(seen: Seen, settings: ProviderSettings) -> float | None:
-    # Today's prices on both sides: a new price list is not a new model.
-    answer = seen.answer
-    if answer.input_tokens is None or answer.output_tokens is None:
-        return None
-    cost = (
-        answer.input_tokens * settings.usd_per_million_input_tokens
-        + answer.output_tokens * settings.usd_per_million_output_tokens
-    ) / 1e6
-    return cost or None
-
-
-def _latency(seen: Seen, _settings: ProviderSettings) -> float | None:
-    answer = seen.answer
-    if not answer.latency_ms or not answer.output_tokens:
-        return None
-    return answer.latency_ms / answer.output_tokens
-
-
-def _cut_off(seen: Seen, _settings: ProviderSettings) -> float:
-    return float(seen.answer.finish_reason not in _FINISHED)
-
-
-def _calls(seen: Seen, _settings: ProviderSettings) -> float:
-    return float(seen.answer.finish_reason in _CALLS)
-
-
-FEATURES: tuple[Feature, ...] = (
-    Feature("correctness", lambda s, _: s.verdict.correct.value, "ratio", True, 0.02),
-    Feature("format", lambda s, _: s.verdict.format.value, "ratio", True, 0.02),
-    Feature("first_option", lambda s, _: s.verdict.first_option, "ratio", True, 0.02),
-    Feature("refusal", lambda s, _: float(s.verdict.refused), "ratio", True, 0.02),
-    Feature("cut_off", _cut_off, "ratio", True, 0.02),
-    Feature("judge", lambda s, _: s.extra.get("judge"), "ratio", True, 0.02),
-    Feature("meaning", lambda s, _: s.extra.get("meaning"), "distance", True, 0.02),
-    Feature("tool_calls", _calls, "ratio", True, 0.02),
-    Feature("length", lambda s, _: len(s.answer.text) + 1.0, "characters", False, math.log(1.1)),
-    Feature("cost", _cost, "usd", False, math.log(1.1)),
-    Feature("latency", _latency, "ms", False, math.log(1.25), in_verdict=False),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """One feature's effect with its evidence after Holm's correction, and the decision."""
-
-    feature: Feature
-    effect: Effect
-    p: float
-    moved: bool
-
-
-def compare_answers(
-    prompts: Sequence[Prompt],
-    pinned: Mapping[str, Sequence[Answer]],
-    replayed: Mapping[str, Sequence[Answer]],
-    settings: ProviderSettings,
-    *,
-    extras: Mapping[str, Extra] = NO_EXTRAS,
-    alpha: float = ALPHA,
-    seed: int = 0,
-    draws: int = 19_999,
-) -> list[Moved]:
-    """Every feature that at least `MINIMUM_PROMPTS` prompts have on both sides.
-
-    A feature has moved when its p-value, corrected by Holm over the features of the verdict, is
-    at most ``alpha`` *and* the whole 95 % interval of the effect lies beyond the tolerance. A
-    feature in which no prompt's answers differ cannot reject, so it costs no correction (Tarone
-    1990).
-
-    Args:
-        extras: what models say of answers, by feature.
-    """
-    effects: list[tuple[Feature, Effect]] = []
-    table = judged(prompts, pinned, replayed, extras)
-    for feature in FEATURES:
-        effect = _effect(feature, table, settings, seed, draws)
-        if effect is not None:
-            effects.append((feature, effect))
-    from monitors.statistics.multiplicity import holm
-
-    family = [(f.name, e.p) for f, e in effects if f.in_verdict and e.testable]
-    corrected = holm([p for _, p in family])
-    by_name = {name: float(p) for (name, _), p in zip(family, corrected, strict=True)}
-    found = []
-    for feature, effect in effects:
-        p = by_name.get(feature.name, effect.p)
-        moved = feature.in_verdict and p <= alpha and effect.beyond(feature.tolerance)
-        found.append(Moved(feature, effect, p, moved))
-    return found
-
-
-Sides = tuple[list[Seen], list[Seen]]
-
-
-def judged(
-    prompts: Sequence[Prompt],
-    pinned: Mapping[str, Sequence[Answer]],
-    replayed: Mapping[str, Sequence[Answer]],
-    extras: Mapping[str, Extra] = NO_EXTRAS,
-) -> list[Sides]:
-    """For each prompt with answers on both sides, both sides with their verdicts."""
-    both = [p for p in prompts if pinned.get(p.id) and replayed.get(p.id)]
-    # Every prompt gives the same numbers of answers, so that all of them weigh the same.
-    r = min((len(pinned[p.id]) for p in both), default=0)
-    m = min((len(replayed[p.id]) for p in both), default=0)
-    answers = [[*pinned[p.id][:r], *replayed[p.id][:m]] for p in both]
-    texts = [[answer.text for answer in mine] for mine in answers]
-    told = {name: values for name, extra in extras.items() if (values := extra(both, texts))}
-    table = []
-    for place, (prompt, mine) in enumerate(zip(both, answers, strict=True)):
-        seen = [
-            Seen(
-                answer,
-                judge(prompt.check, answer.text),
-                {name: values[place][k] for name, values in told.items()},
-            )
-            for k, answer in enumerate(mine)
-        ]
-        table.append((seen[:r], seen[r:]))
-    return table
-
-
-def _effect(
-    feature: Feature, table: Sequence[Sides], settings: ProviderSettings, seed: int, draws: int
-) -> Effect | None:
-    before, after = [], []
-    for old, new in table:
-        x = [feature.read(seen, settings) for seen in old]
-        y = [feature.read(seen, settings) for seen in new]
-        if None not in x and None not in y:
-            before.append(x)
-            after.append(y)
-    if len(before) < MINIMUM_PROMPTS:
-        return None
-    pinned, replayed = np.array(before, float), np.array(after, float)
-    if not feature.share:
-        pinned, replayed = np.log(pinned), np.log(replayed)
-    return compare(pinned, replayed, share=feature.share, draws=draws, seed=seed)
-
-
-# ── the monitor ──────────────────────────────────────────────────────────────────────────────
 
 
 @monitor(name="provider", grain=Grain.DAY, job="provider_drift")
@@ -387,7 +202,7 @@ def _verdict(
         evidence=min((each.p for each in family), default=1.0),
         n=prompts,
         method=f"p-value; the smallest of {names} after Holm's correction; 1 when it is at most "
-        f"{ALPHA:g} for a feature whose 95 % interval lies beyond its tolerance",
+        f"{ALPHA:.2g} for a feature whose 95 % interval lies beyond its tolerance",
         status=status,
         reason=" ".join(moved) or reason,
         unit="fact",
@@ -399,7 +214,7 @@ def _measured(
 ) -> Measurement:
     feature, effect = each.feature, each.effect
     # 80 % power at the verdict's level: (z of 1 − alpha / 2) + (z of 0.8) standard errors.
-    detectable = (3.2905 + 0.8416) * effect.standard_error
+    detectable = (NormalDist().inv_cdf(1 - ALPHA / 2) + 0.8416) * effect.standard_error
     if feature.share:
         value, baseline = effect.replayed, effect.pinned
         top = 1.0 if feature.unit == "ratio" else 2.0
@@ -423,7 +238,7 @@ def _measured(
         evidence=each.p,
         detectable=detectable,
         n=effect.n,
-        method=f"p-value; permutation within prompts{corrected}; {scale}, laid at the pin",
+        method=f"p-value; dealt anew within prompts{corrected}; {scale}, laid at the pin",
         status=status,
         reason=reason,
         unit=feature.unit,

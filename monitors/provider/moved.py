@@ -14,8 +14,9 @@ from pathlib import Path
 from monitors.logs.redaction import redact
 from monitors.provider.baselines import Answer
 from monitors.provider.checks import judge
-from monitors.provider.comparison import FEATURES, Moved, Seen
+from monitors.provider.features import FEATURES, Seen
 from monitors.provider.prompts import Prompt
+from monitors.provider.verdict import Moved
 from monitors.settings import ProviderSettings
 from sql.words import number
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from monitors.context import Context
 from monitors.provider.baselines import current
-from monitors.provider.comparison import compare_answers, replayed_answers, seed_of
+from monitors.provider.comparison import replayed_answers, seed_of
 from monitors.provider.extras import extras_of
 from monitors.provider.moved import Comparison, most_moved, write_page
+from monitors.provider.verdict import compare_answers
 from sql.window import Window
 
 
