@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alerts.channels import AmbiguousError, MisconfiguredError, NotSentError
 from alerts.channels.slack import SlackChannel
-from monitors.settings import ProviderSettings, Settings, load_settings
+from monitors.settings import ChatSettings, LLMJudgeSettings, Settings, load_settings
 from monitors.suite import Suite
 from sql.engine import open_engine, safe_errors
 from sql.errors import ConfigurationError, TidegaugeError
+
+if TYPE_CHECKING:
+    from monitors.provider.clients import ChatRequest, Completion
 
 _PATIENCE_MS = 2_000
 _PROVIDER_S = 20
@@ -54,7 +58,11 @@ def check(config: str | Path | None = None) -> Iterator[Finding]:
         yield _tried("alerts", lambda: _alerts(suite))
     for name, provider in settings.providers.items():
         if not settings.demo.enabled:  # the demo's provider runs only while it is asked
-            yield _tried(f"provider {name}", lambda: _provider(name, provider))  # noqa: B023
+            where = f"[providers.{name}]"
+            yield _tried(f"provider {name}", lambda: _chat(where, provider))  # noqa: B023
+    if settings.judge.kind == "llm" and settings.judge.llm is not None:
+        llm = settings.judge.llm
+        yield _tried("judge", lambda: _judge(llm))
 
 
 def _settings(config: str | Path | None) -> tuple[Settings | None, Finding]:
@@ -121,26 +129,49 @@ def _alerts(suite: Suite) -> str:
     return "to " + ", ".join(told)
 
 
-def _provider(name: str, settings: ProviderSettings) -> str:
+def _chat(where: str, settings: ChatSettings) -> str:
     """Ask for one word: it proves address, key and model at once, for a hundredth of a cent."""
-    from monitors.provider.clients import CallFailed, ChatRequest, open_model
+    from monitors.provider.clients import ChatRequest
     from monitors.provider.prompts import Message
 
-    async def ask() -> str:
+    question = ChatRequest((Message(role="user", content="Say: ok"),), {"max_tokens": 16})
+    return f"{_completed(where, settings, question).model} answers"
+
+
+def _judge(settings: LLMJudgeSettings) -> str:
+    """Have it grade one answer: can it keep to the form?"""
+    from monitors.quality.judge_prompt import BadVerdict, read_verdict, request_for
+
+    request, word = request_for(settings, "What is 2 + 2?", "4", None)
+    completion = _completed("[judge.llm]", settings, request)
+    try:
+        read_verdict(completion, word)
+    except BadVerdict as bad:
+        raise ConfigurationError(
+            f"what {settings.model} says is no verdict ({bad.code})",
+            where="[judge.llm]",
+            mend="turn `structured` on or off, raise max_tokens, or choose a model that can do it",
+        ) from None
+    return f"{completion.model} grades"
+
+
+def _completed(where: str, settings: ChatSettings, request: ChatRequest) -> Completion:
+    from monitors.provider.clients import CallFailed, open_model
+
+    async def ask() -> Completion:
         model = open_model(settings)
-        question = ChatRequest((Message(role="user", content="Say: ok"),), {"max_tokens": 16})
         try:
             async with asyncio.timeout(min(settings.timeout_s, _PROVIDER_S)):
-                return (await model.complete(question)).model
+                return await model.complete(request)
         finally:
             await model.close()
 
     try:
-        return f"{asyncio.run(ask())} answers"
+        return asyncio.run(ask())
     except (CallFailed, TimeoutError) as error:
         code = getattr(error, "code", "timeout")
         raise ConfigurationError(
             f"the model does not answer ({code})",
-            where=f"[providers.{name}]",
+            where=where,
             mend=_MENDS.get(code, "try again later; the provider has a problem"),
         ) from None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import delete, or_, update
+from sqlalchemy import delete, null, or_, update
 
 from monitors.context import Context
-from sql.tables import embedding, quarantine, replay_answer, sample
+from sql.tables import embedding, judge_verdict, quarantine, replay_answer, sample
 
 
 def purge(context: Context) -> dict[str, int | float | str]:
@@ -36,6 +36,9 @@ def purge(context: Context) -> dict[str, int | float | str]:
             update(replay_answer)
             .where(replay_answer.c.window_start < limit, replay_answer.c.answer.is_not(None))
             .values(answer=None)
+        )
+        connection.execute(
+            update(judge_verdict).where(judge_verdict.c.said_at < limit).values(reasons=null())
         )
         rejected = connection.execute(delete(quarantine).where(quarantine.c.seen_at < limit))
     return {

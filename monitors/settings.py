@@ -149,16 +149,55 @@ class QualitySettings(Section):
         0.002, gt=0, lt=1, description="the same for safety, where every output is seen"
     )
     safety_shards: int = Field(1, ge=1, le=64, description="parallel parts of the safety scan")
+    inconclusive_share: float = Field(
+        0.2, gt=0, le=1, description="with more of the scores missing the rest is no verdict"
+    )
     comparison_hours: int = Field(72, ge=1, description="before this a new version is too early")
+
+
+class ChatSettings(Section):
+    """A chat model behind an API: where it is, what it costs, how patient we are."""
+
+    kind: Literal["openai", "anthropic"] = Field(
+        "openai", description="which SDK speaks to it; most gateways speak openai"
+    )
+    base_url: str = Field(description="the API's address, with its version (…/v1)")
+    model: str
+    api_key: str = Field("", description="write ${NAME}")
+    usd_per_million_input_tokens: float = Field(ge=0, description="price; 0 for your own machine")
+    usd_per_million_output_tokens: float = Field(ge=0, description="price")
+    budget_usd_per_day: float = Field(5, gt=0, description="no call is begun beyond it")
+    timeout_s: float = Field(60, gt=0, description="for one call")
+    attempts: int = Field(4, ge=1, le=10, description="calls for one answer before giving up")
+    concurrency: int = Field(8, ge=1, le=64)
+
+
+class LLMJudgeSettings(ChatSettings):
+    """The chat model that scores answers by a rubric."""
+
+    structured: bool = Field(
+        True, description="ask the API itself for JSON of our schema; false where it cannot"
+    )
+    max_tokens: int = Field(700, ge=100, le=8_000, description="of one verdict")
+    text_characters: int = Field(12_000, ge=500, description="of each text; the rest is cut off")
 
 
 class JudgeSettings(Section):
     """The model that scores what no rule can."""
 
-    kind: Literal["trained", "none"] = "trained"
+    kind: Literal["trained", "llm", "none"] = "trained"
     golden_minimum: int = Field(200, ge=50, description="examples needed to train")
     threshold: float = Field(0.5, gt=0, lt=1, description="a calibrated score below fails")
     seed: int = 7
+    llm: LLMJudgeSettings | None = Field(None, description="for kind = llm")
+
+    @model_validator(mode="after")
+    def _llm_is_told(self) -> JudgeSettings:
+        if self.kind == "llm" and self.llm is None:
+            raise ValueError(
+                'kind = "llm" needs a section [judge.llm] with base_url, model, prices'
+            )
+        return self
 
 
 class DriftSettings(Section):
@@ -184,15 +223,9 @@ class DriftSettings(Section):
     text_characters: int = Field(1_000, ge=50, description="texts are cut before tokenising")
 
 
-class ProviderSettings(Section):
+class ProviderSettings(ChatSettings):
     """A model behind an API, watched by replaying pinned prompts."""
 
-    kind: Literal["openai", "anthropic"] = Field(
-        "openai", description="which SDK speaks to it; most gateways speak openai"
-    )
-    base_url: str = Field(description="the API's address, with its version (…/v1)")
-    model: str
-    api_key: str = Field("", description="write ${NAME}")
     pin: str = Field(description="name of the pinned baseline")
     prompts: str = Field(description="JSONL file of regression prompts")
     repeats: int = Field(3, ge=1, le=20, description="answers pinned for each prompt")
@@ -203,12 +236,6 @@ class ProviderSettings(Section):
     compare_meaning: bool = Field(
         True, description="compare embeddings of the answers, too; loads the embedding model"
     )
-    usd_per_million_input_tokens: float = Field(ge=0, description="price; 0 for your own machine")
-    usd_per_million_output_tokens: float = Field(ge=0, description="price")
-    budget_usd_per_day: float = Field(5, gt=0, description="no call is begun beyond it")
-    timeout_s: float = Field(60, gt=0, description="for one call")
-    attempts: int = Field(4, ge=1, le=10, description="calls for one answer before giving up")
-    concurrency: int = Field(8, ge=1, le=64)
 
 
 class ReviewSettings(Section):

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Double,
     ForeignKeyConstraint,
     Index,
@@ -194,6 +195,28 @@ model_artifact = Table(
     Column("body", LargeBinary, nullable=False, doc="JSON or safetensors bytes; never pickle"),
     Column("card", Json, nullable=False, doc="data digest, cross-validated figures, versions"),
     Column("created_at", Instant, nullable=False),
+)
+
+judge_verdict = Table(
+    "judge_verdict",
+    metadata,
+    _key("judge", 64),
+    _key("content", 64),
+    Column("scores", Json, nullable=False, doc="dimension to its grade, 0 to 1"),
+    Column("reasons", Json, doc="dimension to why, redacted; removed like a text"),
+    Column("said_at", Instant, nullable=False),
+    Index(None, "said_at"),
+)
+
+spending = Table(
+    "spending",
+    metadata,
+    _key("purpose", 80),
+    Column("day", Date, primary_key=True, nullable=False, doc="UTC day of the calls themselves"),
+    Column("usd", Double, nullable=False, doc="booked, and set aside for calls under way"),
+    Column("calls", Integer, nullable=False),
+    Column("rests_until", Instant, doc="after an outage nothing is asked until then"),
+    CheckConstraint("usd >= 0", name="usd_not_negative"),
 )
 
 # ── pinned baselines of a provider ───────────────────────────────────────────────────────────

@@ -13,15 +13,14 @@ from typing import Any
 import pytest
 
 from monitors.provider.clients import (
-    Budget,
     CallFailed,
     ChatRequest,
     Completion,
-    ask,
     open_model,
 )
 from monitors.provider.prompts import Message
 from monitors.provider.recorded import Answered, Asked, RecordedProvider, saved_answers
+from monitors.provider.spending import Budget, Price, ask
 from monitors.settings import ProviderSettings
 from sql.errors import ConfigurationError
 
@@ -62,6 +61,7 @@ def put(
                 model,
                 REQUEST,
                 budget or Budget(settings, 5),
+                Price(settings),
                 attempts=attempts,
                 timeout_s=settings.timeout_s,
                 sleep=no_sleep,
@@ -139,7 +139,15 @@ def test_pauses_grow_where_the_provider_says_nothing() -> None:
             settings = provider_settings(server.base_url)
             model = open_model(settings)
             with pytest.raises(CallFailed):
-                await ask(model, REQUEST, Budget(settings, 5), attempts=4, timeout_s=2, sleep=note)
+                await ask(
+                    model,
+                    REQUEST,
+                    Budget(settings, 5),
+                    Price(settings),
+                    attempts=4,
+                    timeout_s=2,
+                    sleep=note,
+                )
             await model.close()
 
         asyncio.run(main())

@@ -8,15 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from monitors.provider.clients import (
-    Budget,
     CallFailed,
     ChatModel,
     ChatRequest,
     Completion,
-    ask,
     open_model,
 )
 from monitors.provider.prompts import Prompt
+from monitors.provider.spending import Budget, Price, ask
 from monitors.settings import ProviderSettings
 
 # So many failures in a row, each after all its attempts, are an outage and not bad luck.
@@ -92,6 +91,7 @@ def ask_all(
 class _Run:
     def __init__(self, settings: ProviderSettings, keep: Keep, day: str, budget: Budget) -> None:
         self.settings, self.keep, self.day, self.budget = settings, keep, day, budget
+        self.price = Price(settings)
         self.tally = Tally()
         self._handful: list[Reply] = []
         self._failed_in_a_row = 0
@@ -128,6 +128,7 @@ class _Run:
                 model,
                 request,
                 self.budget,
+                self.price,
                 attempts=self.settings.attempts,
                 timeout_s=self.settings.timeout_s,
             )

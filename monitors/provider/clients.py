@@ -1,27 +1,25 @@
-"""Chat models behind one small protocol, and the money and patience that calls may cost.
+"""Chat models behind one small protocol.
 
-The SDKs' own retries are off: what may be tried again, how often and at what price is decided
-here, once, for every provider. No prompt, answer or provider message enters an error or a log.
+The SDKs' own retries are off: what may be tried again, how often and at what price is decided in
+`monitors.provider.spending`. No prompt, answer or provider message enters an error or a log.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Protocol
 
 from monitors.provider.prompts import Message
-from monitors.settings import ProviderSettings
+from monitors.settings import ChatSettings
 from sql.errors import ConfigurationError
 from sql.types import canonical_json
 
-_DEFAULT_OUTPUT_TOKENS = 1_024
+DEFAULT_OUTPUT_TOKENS = 1_024
 _RETRY_AFTER_LIMIT_S = 60.0
 
 
@@ -93,7 +91,7 @@ class ChatModel(Protocol):
 # ── providers ────────────────────────────────────────────────────────────────────────────────
 
 
-def open_model(settings: ProviderSettings) -> ChatModel:
+def open_model(settings: ChatSettings) -> ChatModel:
     """The client that ``[providers.*] kind`` names; must be closed in the same event loop.
 
     Raises:
@@ -124,7 +122,7 @@ def _sdk(kind: str) -> ModuleType:
 class OpenAIModel:
     """OpenAI, Azure, vLLM, Ollama and every gateway that speaks ``/chat/completions``."""
 
-    def __init__(self, settings: ProviderSettings) -> None:
+    def __init__(self, settings: ChatSettings) -> None:
         self._sdk = _sdk("openai")
         self._model = settings.model
         self._client = self._sdk.AsyncOpenAI(
@@ -175,7 +173,7 @@ class OpenAIModel:
 class AnthropicModel:
     """Anthropic's Messages API."""
 
-    def __init__(self, settings: ProviderSettings) -> None:
+    def __init__(self, settings: ChatSettings) -> None:
         self._sdk = _sdk("anthropic")
         self._model = settings.model
         self._client = self._sdk.AsyncAnthropic(
@@ -189,7 +187,7 @@ class AnthropicModel:
     async def complete(self, request: ChatRequest) -> Completion:
         turns = [m.model_dump() for m in request.messages if m.role != "system"]
         system = "\n\n".join(m.content for m in request.messages if m.role == "system")
-        body = {"max_tokens": _DEFAULT_OUTPUT_TOKENS, **request.parameters}
+        body = {"max_tokens": DEFAULT_OUTPUT_TOKENS, **request.parameters}
         limit = body.pop("max_tokens")
         if system:
             body["system"] = system
@@ -268,97 +266,3 @@ def _retry_after(error: Any) -> float | None:
     except ValueError:
         return None
     return min(max(seconds, 0.0), _RETRY_AFTER_LIMIT_S)
-
-
-# ── money and patience ───────────────────────────────────────────────────────────────────────
-
-
-class Budget:
-    """Money, set aside before a call and settled after it: what is promised is never exceeded.
-
-    Args:
-        limit_usd: in all.
-        spent_usd: what earlier calls of the same day have cost.
-    """
-
-    def __init__(self, settings: ProviderSettings, limit_usd: float, spent_usd: float = 0) -> None:
-        self._input = settings.usd_per_million_input_tokens / 1e6
-        self._output = settings.usd_per_million_output_tokens / 1e6
-        self.limit, self.spent, self._reserved = limit_usd, spent_usd, 0.0
-
-    def reserve(self, request: ChatRequest) -> float:
-        """Set aside what the call may cost at most.
-
-        A token of any tokenizer in use is at least one byte of UTF-8, so bytes bound the input;
-        ``max_tokens`` bounds the output.
-
-        Raises:
-            CallFailed: ``over_budget``.
-        """
-        size = sum(len(m.content.encode()) + 16 for m in request.messages)
-        parameters = request.parameters
-        longest = parameters.get("max_tokens") or parameters.get("max_completion_tokens")
-        most = size * self._input + float(longest or _DEFAULT_OUTPUT_TOKENS) * self._output
-        if self.spent + self._reserved + most > self.limit:
-            raise CallFailed("over_budget", retryable=False)
-        self._reserved += most
-        return most
-
-    def settle(self, reserved: float, completion: Completion | None) -> float | None:
-        """Give the reservation back and book the true cost; None when usage is unknown.
-
-        An answer without usage is booked at its upper bound; a call without an answer costs
-        nothing.
-        """
-        self._reserved -= reserved
-        if completion is None:
-            return 0.0
-        if completion.input_tokens is None or completion.output_tokens is None:
-            self.spent += reserved
-            return None
-        cost = completion.input_tokens * self._input + completion.output_tokens * self._output
-        self.spent += cost
-        return cost
-
-
-Sleep = Callable[[float], Awaitable[None]]
-
-
-async def ask(
-    model: ChatModel,
-    request: ChatRequest,
-    budget: Budget,
-    *,
-    attempts: int,
-    timeout_s: float,
-    sleep: Sleep = asyncio.sleep,
-) -> tuple[Completion, float | None]:
-    """An answer and its cost in US dollars, trying again where that can help.
-
-    Waits 0.5, 1, 2 … s (half of it random, so that callers do not come back together), or as
-    long as the provider asks.
-
-    Raises:
-        CallFailed: no answer within ``attempts``, or no money left.
-    """
-    for attempt in range(1, attempts + 1):
-        reserved = budget.reserve(request)
-        completion: Completion | None = None
-        try:
-            # The SDK's timeout bounds each read; this one bounds the whole call.
-            async with asyncio.timeout(timeout_s):
-                completion = await model.complete(request)
-        except TimeoutError:
-            failure = CallFailed("timeout", retryable=True)
-        except CallFailed as error:
-            failure = error
-        finally:
-            cost = budget.settle(reserved, completion)
-        if completion is not None:
-            return completion, cost
-        if not failure.retryable or attempt == attempts:
-            raise failure
-        pause = 0.5 * 2 ** (attempt - 1)
-        jittered = pause * (0.5 + random.random() / 2)  # noqa: S311 - spread, not secrecy
-        await sleep(failure.after_s if failure.after_s is not None else jittered)
-    raise AssertionError("unreachable")

@@ -139,8 +139,8 @@ def in_force(context: Context) -> Judge:
 
 
 def known_judge(context: Context) -> Judge | None:
-    """The judge in force; None where none was ever trained, or none is wanted."""
-    if context.settings.judge.kind == "none" or _newest(context) is None:
+    """The trained judge in force; None where none was ever trained, or another is wanted."""
+    if context.settings.judge.kind != "trained" or _newest(context) is None:
         return None
     return in_force(context)
 
@@ -193,6 +193,10 @@ def load(digest: str, body: bytes) -> Judge:
 
 def judge_variant(context: Context) -> str:
     """Twelve digits of the digest of the judge in force: part of the scorer's version."""
+    if context.settings.judge.llm is not None and context.settings.judge.kind == "llm":
+        from monitors.quality.judge_prompt import digest_of
+
+        return "llm." + digest_of(context.settings.judge.llm)[:12]
     if context.settings.judge.kind == "none":
         return "off"
     try:
@@ -205,7 +209,14 @@ def judge_variant(context: Context) -> str:
 
 
 def judge_batch(batch: Batch, context: Context) -> list[Score]:
-    """P(good) of every row that has both texts."""
+    """P(good) of every row that has both texts; of an LLM judge its grade, from 0 to 1."""
+    if context.settings.judge.kind == "llm":
+        from monitors.quality.llm_judge import grades_of, overall
+
+        return [
+            Score(None, each) if isinstance(each, str) else Score(overall(each))
+            for each in grades_of(batch, context)
+        ]
     if context.settings.judge.kind == "none":
         return [Score(None, "no_judge")] * len(batch)
     try:
@@ -237,5 +248,6 @@ def judge_batch(batch: Batch, context: Context) -> list[Score]:
     variant=judge_variant,
 )
 def judge(batch: Batch, context: Context) -> Sequence[Score]:
-    """The calibrated probability that people would call the answer good, by the trained judge."""
+    """How good the answer is: the trained judge's calibrated probability that people would call
+    it good, or the mean grade of the LLM judge."""
     return judge_batch(batch, context)

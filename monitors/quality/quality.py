@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,6 +28,9 @@ from monitors.reference import is_reference, reference_days
 from monitors.scorer import Scorer
 from sql.measurement import Measurement, Status
 from sql.window import Grain, Window
+
+# Rows with these reasons should have a score: their lack may hide the worst of the day.
+_BROKEN = (FAILED, "unscored", "judge_")
 
 _METHOD = (
     "log e-value; betting on the scores against no fall, days as clusters; "
@@ -114,7 +118,8 @@ def _means(
     if not sizes:
         yield _nothing(scorer, window, scores.reasons.most_common(1)[0][0])
         return
-    broken = scores.reasons[FAILED] + scores.reasons["unscored"]
+    broken = Counter({why: rows for why, rows in scores.reasons.items() if why.startswith(_BROKEN)})
+    lost = broken.total() / (broken.total() + int(known.sum()))
     for place in slices.reported(sizes):
         chosen = members[place]
         about = {
@@ -129,7 +134,8 @@ def _means(
             rows.weights[chosen],
             baseline_in(place, reference),
             context,
-            partial=FAILED if broken else "",
+            partial=broken.most_common(1)[0][0] if broken else "",
+            inconclusive=lost > context.settings.quality.inconclusive_share,
         )
 
 
@@ -141,11 +147,13 @@ def mean_score(
     context: Context,
     *,
     partial: str = "",
+    inconclusive: bool = False,
 ) -> Measurement:
     """One weighted mean with its interval, and with evidence that it fell, if there is a baseline.
 
     Args:
         partial: a reason why rows are missing that should be there.
+        inconclusive: so many are missing that the rest must not speak for them.
     """
     from monitors.statistics.intervals import detectable_mean_difference, mean_interval
     from monitors.statistics.sequential import log_e_value_mean_fell
@@ -156,7 +164,8 @@ def mean_score(
     if len(values) < settings.minimum_n:
         status, reason = Status.INSUFFICIENT, "too_few"
     elif partial:
-        status, reason = Status.PARTIAL, partial
+        status = Status.INSUFFICIENT if inconclusive else Status.PARTIAL
+        reason = partial
     own = Sums.of(values, weights)
     evidence = None
     spread, before, effect = float(np.std(values)), math.inf, 1.0
