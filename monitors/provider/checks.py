@@ -163,6 +163,17 @@ def _code_parses(_check: Check, text: str) -> tuple[Score, Score]:
     return (PASS if _is_python(_unfenced(text)) else Score(0.0, "syntax")), form
 
 
+def _code_passes(check: Check, text: str) -> tuple[Score, Score]:
+    """Correct: the code inside passes the reference's tests. Format: it is code, nothing else."""
+    from monitors.quality.sandbox import passes
+
+    form = PASS if _is_python(text) else Score(0.0, "not_code")
+    code = _unfenced(text)
+    if not _is_python(code):
+        return Score(0.0, "syntax"), form
+    return passes(check.setup, code, str(check.reference)), form
+
+
 def _no_check(_check: Check, _text: str) -> tuple[Score, Score]:
     return _NOT_ASKED, _NOT_ASKED
 
@@ -175,6 +186,7 @@ _RULES: Mapping[str, Callable[[Check, str], tuple[Score, Score]]] = {
     "contains": _contains,
     "json_schema": _json_schema,
     "code_parses": _code_parses,
+    "code_passes": _code_passes,
     "none": _no_check,
 }
 

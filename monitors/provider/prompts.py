@@ -21,10 +21,19 @@ CheckKind = Literal[
     "contains",
     "json_schema",
     "code_parses",
+    "code_passes",
     "refusal_expected",
     "none",
 ]
-_NEEDS_REFERENCE = {"exact", "numeric", "option", "regex", "contains", "json_schema"}
+_NEEDS_REFERENCE = {
+    "exact",
+    "numeric",
+    "option",
+    "regex",
+    "contains",
+    "json_schema",
+    "code_passes",
+}
 _SLOT = re.compile(r"\{\{([A-Za-z_][A-Za-z0-9_]*)\}\}")
 # Set by the replay itself; a prompt that names them would quietly ask another question.
 _RESERVED = {"model", "messages", "stream", "n"}
@@ -49,13 +58,16 @@ class Check(Border):
     Args:
         kind: the rule.
         reference: what is right: a text, a number, an option, a pattern, a list of texts that
-            must occur, or a JSON schema.
+            must occur, a JSON schema, or for ``code_passes`` a Python program of asserts that is
+            run after the answer, locked in.
+        setup: for ``code_passes``, what is run before the answer: the imports it may count on.
         options: for ``option``: everything the model may choose, written as it should answer.
     """
 
     kind: CheckKind = "none"
     reference: Any = None
     options: tuple[str, ...] = ()
+    setup: str = ""
 
     @model_validator(mode="after")
     def _is_usable(self) -> Check:
