@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := .venv-peers/.installed
 
 export DO_NOT_TRACK := 1
 export HF_HUB_OFFLINE := 1
@@ -13,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 DEMO := $(if $(wildcard demo.toml),--config demo.toml)
 
-.PHONY: help setup run up down test test-all storm lint format bench bench-detection bench-review faults peers lock clean
+.PHONY: help setup run up down test test-all storm lint format bench bench-detection bench-review bench-safety bench-judge faults peers lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +70,12 @@ bench: $(INSTALLED)  ## memory and speed tables
 bench-review: $(INSTALLED)  ## what people's labels are worth, on HaluEval
 	@$(BIN)/python -m tests.bench_review
 
+bench-safety: $(INSTALLED) $(PEERS)  ## what is scanned how fast, and found, beside presidio
+	@$(BIN)/python -m tests.bench_safety
+
+bench-judge: $(INSTALLED)  ## the trained judge beside simpler ones, on HaluEval
+	@$(BIN)/python -m tests.bench_judge
+
 bench-detection: $(INSTALLED)  ## how small a change is found, and how often nothing is
 	@$(BIN)/python -m tests.bench_detection
 
@@ -76,7 +83,6 @@ faults: $(INSTALLED)  ## a thousand kills of the relay: what was lost, what was 
 	@$(BIN)/python -m tests.faults
 
 # What the benches are compared with has other needs than we (numpy 1), so it lives by itself.
-PEERS := .venv-peers/.installed
 peers: $(PEERS)  ## the peers that the benches run beside us, in an environment of their own
 $(PEERS): tests/peers.lock
 	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers

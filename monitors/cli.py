@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 
 from monitors import terminal
 from monitors.calendar import due_between
-from monitors.commands import baselines, golden, judge, review
+from monitors.commands import baselines, golden, judge, metrics, review
 from monitors.commands.options import Actor, Config, Json, pairs, suite_of
 from monitors.jobs import JOBS, find_job
 from monitors.jobs import run as run_job
@@ -491,6 +491,7 @@ def down(config: Config = None) -> None:
     terminal.out.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
 
+app.command("metrics", epilog="Example: tidegauge metrics --json")(metrics.show)
 app.add_typer(baselines.app, name="baselines")
 app.add_typer(golden.app, name="golden")
 app.add_typer(judge.app, name="judge")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -10,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from monitors.catalogue import metrics
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +37,15 @@ def demo(folder: Path) -> tuple[str, str]:
     return result.stdout, digest
 
 
+def published_metrics(path: Path) -> set[tuple[str, str, str, tuple[str, ...]]]:
+    """(metric, unit, monitor, names of the labels) of everything that was measured."""
+    with contextlib.closing(sqlite3.connect(path)) as store:
+        rows = store.execute("SELECT DISTINCT metric, unit, monitor, labels FROM measurement")
+        return {
+            (name, unit, monitor, tuple(json.loads(labels))) for name, unit, monitor, labels in rows
+        }
+
+
 def test_the_suite_works_from_end_to_end_and_a_second_run_changes_nothing(tmp_path: Path) -> None:
     told, digest = demo(tmp_path)
     assert "303 DAG runs now, 0 done before" in told
@@ -42,6 +55,15 @@ def test_the_suite_works_from_end_to_end_and_a_second_run_changes_nothing(tmp_pa
     assert "provider_drift" in told
     for monitor in ("intake", "safety", "quality", "operations", "embeddings", "review"):
         assert monitor in lines, f"{monitor} has measured nothing"
+
+    published = published_metrics(tmp_path / "data" / "tidegauge.db")
+    listed = {metric.name: metric for metric in metrics()}
+    for name, unit, monitor, labels in published:
+        assert name in listed, f"add {name} to monitors/catalogue.py"
+        assert (listed[name].unit, listed[name].monitor) == (unit, monitor), name
+        assert listed[name].allows(labels), (name, labels)
+    always = {name for name, metric in listed.items() if not metric.when}
+    assert always <= {name for name, *_ in published}, "listed, but nobody publishes it"
 
     again, after = demo(tmp_path)
     assert "0 DAG runs now, 303 done before" in again

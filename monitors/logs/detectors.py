@@ -6,7 +6,7 @@ import ipaddress
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -147,7 +147,8 @@ def _names_a_machine(candidate: str) -> bool:
     return not (address.is_loopback or address.is_unspecified or address.is_multicast or mask)
 
 
-_PHONE_WORDS = ("phone", "tel", "call", "mobile", "cell", "whatsapp", "fax", "handy", "sms", "text")
+# "phone" also ends a word (smartphone); the others begin one: "whitelist" and "context" are none.
+_PHONE_WORD = re.compile(r"phone|(?<![a-z])(?:tel|call|mobile|cell|whatsapp|fax|handy|sms|text)")
 _PHONE_REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "IN", "BR", "CN", "JP", "AU")
 
 
@@ -160,7 +161,7 @@ def _is_phone(candidate: str, before: str, after: str) -> bool:
         return False
     if candidate.startswith(("+", "00")):
         return _in_numbering_plan("+" + digits.removeprefix("00"), None)
-    if any(word in before for word in _PHONE_WORDS):
+    if _PHONE_WORD.search(before):
         return any(_in_numbering_plan(candidate, region) for region in _PHONE_REGIONS)
     groups = [len(part) for part in candidate.translate(_SEPARATORS).split()]
     return groups in ([3, 3, 4], [1, 3, 3, 4]) and _in_numbering_plan(candidate, "US")
@@ -178,22 +179,43 @@ def _in_numbering_plan(number: str, region: str | None) -> bool:
         return False
 
 
+_LETTERS = "letters"  # in the place of shapes: any form that has a letter
+
+
 def _is_national_id(candidate: str, before: str, after: str) -> bool:
     """By check digits where the format is unmistakable, else also by a word before it."""
     if not _stands_alone(before, after):
         return False
-    for check, shape, words in _national_ids():
-        fits = shape(candidate) or any(word in before for word in words)
-        if fits and check(candidate):
+    form = _form(candidate)
+    lettered = "A" in form
+    if not lettered and form not in _shapes() and not _announced().search(before):
+        return False  # most numbers: no check digit need be looked at
+    for check, shapes, words in _national_ids():
+        shaped = lettered if shapes == _LETTERS else form in shapes
+        if (shaped or any(word in before for word in words)) and check(candidate):
             return True
     return False
 
 
 @cache
-def _national_ids() -> tuple[
-    tuple[Callable[[str], bool], Callable[[str], bool], tuple[str, ...]], ...
-]:
-    """(validator, is the written form unmistakable, words that announce it)."""
+def _shapes() -> frozenset[str]:
+    return frozenset(
+        shape for _, shapes, _ in _national_ids() if shapes != _LETTERS for shape in shapes
+    )
+
+
+@cache
+def _announced() -> re.Pattern[str]:
+    words = {word for _, _, words in _national_ids() for word in words}
+    return re.compile("|".join(map(re.escape, sorted(words))))
+
+
+@cache
+def _national_ids() -> tuple[tuple[Callable[[str], bool], Sequence[str], tuple[str, ...]], ...]:
+    """(validator, unmistakable written forms, words that announce it).
+
+    In a form ``9`` stands for a digit, ``A`` for a letter; the rest for itself.
+    """
     from stdnum.be import nn
     from stdnum.br import cpf
     from stdnum.ca import sin
@@ -211,36 +233,25 @@ def _national_ids() -> tuple[
     from stdnum.se import personnummer
     from stdnum.us import ssn
 
-    def form(shape: str) -> Callable[[str], bool]:
-        """``9`` stands for a digit, ``A`` for a letter; the rest for itself."""
-        return lambda text: _form(text) == shape
-
-    def never(_text: str) -> bool:
-        return False
-
-    def letters(text: str) -> bool:
-        return any(character.isalpha() for character in text)
-
     return (
-        (ssn.is_valid, form("999-99-9999"), ("ssn", "social security")),
-        (nir.is_valid, form("9 99 99 99 999 999 99"), ("nir", "sécurité sociale")),
-        (codicefiscale.is_valid, letters, ()),
-        (dni.is_valid, letters, ()),
-        (nie.is_valid, letters, ()),
-        (hetu.is_valid, letters, ("hetu",)),
-        (_is_nino, letters, ()),
-        (cpf.is_valid, form("999.999.999-99"), ("cpf",)),
-        (ahv.is_valid, form("999.9999.9999.99"), ("ahv", "avs")),
-        (nn.is_valid, form("99.99.99-999.99"), ("rijksregister", "registre national")),
-        (aadhaar.is_valid, form("9999 9999 9999"), ("aadhaar",)),
-        (ric.is_valid, form("9" * 18), ()),
-        (ric.is_valid, form("9" * 17 + "A"), ()),
-        (nhs.is_valid, never, ("nhs",)),
-        (sin.is_valid, never, ("sin", "social insurance")),
-        (bsn.is_valid, never, ("bsn", "burgerservice")),
-        (pesel.is_valid, never, ("pesel",)),
-        (idnr.is_valid, never, ("steuer", "tax id", "idnr")),
-        (personnummer.is_valid, form("999999-9999"), ("personnummer",)),
+        (ssn.is_valid, ("999-99-9999",), ("ssn", "social security")),
+        (nir.is_valid, ("9 99 99 99 999 999 99",), ("nir", "sécurité sociale")),
+        (codicefiscale.is_valid, _LETTERS, ()),
+        (dni.is_valid, _LETTERS, ()),
+        (nie.is_valid, _LETTERS, ()),
+        (hetu.is_valid, _LETTERS, ("hetu",)),
+        (_is_nino, _LETTERS, ()),
+        (cpf.is_valid, ("999.999.999-99",), ("cpf",)),
+        (ahv.is_valid, ("999.9999.9999.99",), ("ahv", "avs")),
+        (nn.is_valid, ("99.99.99-999.99",), ("rijksregister", "registre national")),
+        (aadhaar.is_valid, ("9999 9999 9999",), ("aadhaar",)),
+        (ric.is_valid, ("9" * 18, "9" * 17 + "A"), ()),
+        (nhs.is_valid, (), ("nhs",)),
+        (sin.is_valid, (), ("sin", "social insurance")),
+        (bsn.is_valid, (), ("bsn", "burgerservice")),
+        (pesel.is_valid, (), ("pesel",)),
+        (idnr.is_valid, (), ("steuer", "tax id", "idnr")),
+        (personnummer.is_valid, ("999999-9999",), ("personnummer",)),
     )
 
 
@@ -346,14 +357,19 @@ FIRST_PASS: tuple[tuple[str, tuple[int, ...]], ...] = (
         r"(?i)\d{7}-?[A-Z]|[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]|\d{6}[\-+A-Y]\d{3}",
         _of("national_id"),
     ),
-    (r"(?i)[A-Z]{6}[0-9L-V]{2}[A-Z][0-9A-Z]{2}[A-Z]", _of("national_id")),
+    (
+        # Whole, because its first half is the inside of many a long word.
+        r"(?i)\b[A-Z]{6}[0-9L-NP-V]{2}[A-Z][0-9A-Z]{2}[A-Z][0-9A-Z]{3}[A-Z]\b",
+        _of("national_id"),
+    ),
     (r"[A-Za-z0-9+/_\-]{32}|-----BEGIN|://[^\s/@]*:[^\s/@]+@", _of("secret")),
     (
         r"sk-|[srp]k_|gh[pousr]_|glpat-|xox[abeoprs]-|AKIA|ASIA|AIza|hf_|npm_|SG\.|eyJ",
         _of("secret"),
     ),
     (
-        r"(?i)bearer\s|pass(?:word|wd|phrase)|pwd|secret|api[_\- ]?key|(?:access|auth)[_\- ]?token",
+        r"(?i)bearer\s+[A-Za-z0-9._~+/\-]{20}|(?:pass(?:word|wd|phrase)|pwd|secret"
+        r"|api[_\- ]?key|(?:access|auth)[_\- ]?token)[\"']?\s{0,3}(?:[:=]|is\b)",
         _of("secret"),
     ),
 )

@@ -1,0 +1,152 @@
+"""How fast every output is scanned, and what is found: ``make bench-safety``.
+
+Both beside presidio-analyzer's pattern recognisers (no language model), which run in an environment
+of their own (`make peers`) over the same texts, in turns with ours. Texts: the real answers of
+HaluEval, written one after another until there are eight MB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from monitors.logs.interaction import Batch
+from monitors.logs.redaction import find
+from monitors.quality import hazards
+from tests.conftest import ROOT
+from tests.pii_corpus import KINDS, corpus, tallies
+
+SIZE, TURNS, CHUNK = 8_000_000, 5, 2_000
+PEER = ROOT / ".venv-peers" / "bin" / "python"
+
+
+class Presidio:
+    """Presidio in a process of its own."""
+
+    def __init__(self, python: Path) -> None:
+        self._process = subprocess.Popen(
+            [str(python), str(ROOT / "tests" / "peer_presidio.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.ask(["warm up, a@example.org"])
+
+    def ask(self, texts: list[str]) -> tuple[float, list[Any]]:
+        """Seconds, and what was found in each text."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(texts) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        return answer["seconds"], answer["found"]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def answers(folder: Path) -> list[str]:
+    """Real answers, repeated until they are `SIZE` bytes."""
+    lines = (folder / "halueval").glob("*.json*")
+    texts = []
+    for file in lines:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            texts.append(str(json.loads(line)["chatgpt_response"]))
+    out: list[str] = []
+    size = 0
+    while size < SIZE:
+        for text in texts:
+            out.append(text)
+            size += len(text.encode())
+    return out
+
+
+def safety(texts: list[str]) -> float:
+    """Seconds that the safety scorers of outputs take, as the default configuration has them."""
+    scorers = (hazards.pii(), hazards.refusal, hazards.toxicity)
+    began = time.perf_counter()
+    for start in range(0, len(texts), CHUNK):
+        part = texts[start : start + CHUNK]
+        batch = Batch({"output": part, "input": [None] * len(part)})
+        for each in scorers:
+            each.function(batch, None)
+    return time.perf_counter() - began
+
+
+def detection(presidio: Presidio | None) -> None:
+    items = corpus(1, each=300)
+    texts = [item.text for item in items]
+    ours = tallies(items, [[(f.kind, f.start, f.end) for f in find(t)] for t in texts])
+    theirs = None
+    if presidio is not None:
+        theirs = tallies(items, [[tuple(s) for s in f] for f in presidio.ask(texts)[1]])
+    print(
+        f"{'found in ' + format(len(items), ',') + ' texts':<24}{'Tidegauge':>22}{'presidio':>22}"
+    )
+    print(f"{'':<24}{'precision   recall':>22}{'precision   recall':>22}")
+    for kind in KINDS:
+        line = f"{kind:<24}{ours[kind].precision:>13.1%}{ours[kind].recall:>9.1%}"
+        if theirs is not None:
+            line += f"{theirs[kind].precision:>13.1%}{theirs[kind].recall:>9.1%}"
+        print(line)
+
+
+def speed(texts: list[str], presidio: Presidio | None) -> None:
+    size = sum(len(text.encode()) for text in texts) / 1e6
+    few = texts[:400]
+    few_size = sum(len(text.encode()) for text in few) / 1e6
+    looks: dict[str, Callable[[], float]] = {"all safety scorers": lambda: size / safety(texts)}
+    for name, each in (
+        ("personal data alone", hazards.pii()),
+        ("toxicity alone", hazards.toxicity),
+        ("refusal alone", hazards.refusal),
+    ):
+
+        def one(each: Any = each) -> float:
+            began = time.perf_counter()
+            for start in range(0, len(texts), CHUNK):
+                part = texts[start : start + CHUNK]
+                each.function(Batch({"output": part, "input": [None] * len(part)}), None)
+            return size / (time.perf_counter() - began)
+
+        looks[name] = one
+    if presidio is not None:
+        looks["presidio, patterns"] = lambda: few_size / presidio.ask(few)[0]
+    rates: dict[str, list[float]] = {name: [] for name in looks}
+    for _ in range(TURNS):
+        for name, look in looks.items():
+            rates[name].append(look())
+    print(f"\n{size:.0f} MB of real answers, one core, median of {TURNS} turns")
+    for name, values in rates.items():
+        line = f"{name:<24}{median(values):>10.1f} MB/s"
+        if presidio is not None and not name.startswith("presidio"):
+            line += f"{median(values) / median(rates['presidio, patterns']):>10.0f} x presidio"
+        print(line)
+
+
+def main() -> None:
+    folder = Path(os.environ.get("TIDEGAUGE_REAL_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "halueval").is_dir():
+        sys.exit(f"the real data is not at {folder}: set TIDEGAUGE_REAL_DATA")
+    python = Path(os.environ.get("TIDEGAUGE_PEERS", PEER))
+    presidio = Presidio(python) if python.exists() else None
+    if presidio is None:
+        print("without presidio: `make peers` installs it")
+    try:
+        detection(presidio)
+        speed(answers(folder), presidio)
+    finally:
+        if presidio is not None:
+            presidio.close()
+
+
+if __name__ == "__main__":
+    main()
