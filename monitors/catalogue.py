@@ -194,6 +194,21 @@ _STATED: tuple[Metric, ...] = (
     Metric(
         "drift.embedding.novelty", "ratio", "embeddings", "requests unlike any of the reference"
     ),
+    Metric(
+        "drift.topic.share",
+        "ratio",
+        "topics",
+        "share of the week in a topic that came or went",
+        slices=("topic",),
+    ),
+    Metric(
+        "drift.topic.quality",
+        "ratio",
+        "topics",
+        "mean score of a new topic's rows, against the rest of the week",
+        ("topic",),
+        when="a new topic",
+    ),
     Metric("review.items", "count", "review", "answers that people rated"),
     Metric("review.seconds_per_item", "s", "review", "median time for one answer"),
     Metric("review.agreement", "ratio", "review", "how often two people agree", ("dimension",)),

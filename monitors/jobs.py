@@ -146,9 +146,11 @@ def _replay(task: Task, suite: Suite) -> Facts:
 
 def _report(task: Task, suite: Suite) -> Facts:
     from monitors.drift.report import write_report
+    from monitors.drift.topics_page import write_topics
 
     path = write_report(task.span, suite.context)
-    return {"report": path.name if path else ""}
+    topics = write_topics(task.span, suite.context)
+    return {"report": path.name if path else "", "topics": topics.name if topics else ""}
 
 
 def _provider_report(task: Task, suite: Suite) -> Facts:

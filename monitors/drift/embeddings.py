@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitors.context import Context
-from monitors.logs.sampled import read_sample
+from monitors.drift.texts import sampled_inputs
 from monitors.monitor import monitor
 from monitors.reference import is_reference, reference_days
 from monitors.statistics.intervals import wilson
@@ -46,14 +46,14 @@ def embeddings(window: Window, context: Context) -> Iterator[Measurement]:
     Holm over the three; the effect of the scan is the share of traffic above expectation in the
     densest new region.
     """
-    current = _texts([window], context)
+    current = sampled_inputs([window], context).inputs
     if not current:
         yield _nothing(window, Status.NO_DATA, "empty_window", 0)
         return
     if is_reference(window, context):
         yield _nothing(window, Status.INSUFFICIENT, "reference_period", len(current))
         return
-    past = _texts(reference_days(context), context)
+    past = sampled_inputs(reference_days(context), context).inputs
     if min(len(past), len(current)) < _MINIMUM:
         yield _nothing(window, Status.INSUFFICIENT, "too_few_rows", len(current))
         return
@@ -93,20 +93,6 @@ def compare(past: NDArray[np.float32], current: NDArray[np.float32], *, seed: in
         Found("drift.embedding.novelty", tail.share, tail_low, tail_high, 0.05, tail.p, "ratio"),
         Found("drift.embedding.mmd", mmd2, None, None, 0.0, mmd_p, "distance"),
     ]
-
-
-def _texts(windows: Sequence[Window], context: Context) -> list[str]:
-    """Sampled inputs, at most ``embedding_rows`` of them: the first by sample order, each day."""
-    limit = context.settings.drift.embedding_rows
-    texts: list[str] = []
-    for window in windows:
-        batch = read_sample(window, context).batch
-        if len(batch):
-            texts.extend(text for text in batch["input"] if text)
-    if len(texts) <= limit:
-        return texts
-    generator = np.random.default_rng(context.settings.drift.seed)
-    return [texts[index] for index in np.sort(generator.permutation(len(texts))[:limit])]
 
 
 def _nothing(window: Window, status: Status, reason: str, n: int) -> Measurement:

@@ -16,7 +16,7 @@ from monitors.provider.baselines import Answer
 from monitors.provider.checks import judge
 from monitors.provider.features import FEATURES, Seen
 from monitors.provider.prompts import Prompt
-from monitors.provider.verdict import Moved
+from monitors.provider.verdict import ALPHA, Moved
 from monitors.settings import ProviderSettings
 from sql.words import number
 
@@ -136,7 +136,9 @@ def write_page(path: Path, comparison: Comparison) -> Path:
     )
     environment.filters.update(number=number, visible=visible)
     text = environment.get_template("moved.html").render(
-        comparison=comparison, rows=[_line(each) for each in comparison.found]
+        comparison=comparison,
+        rows=[_line(each) for each in comparison.found],
+        alpha=f"{ALPHA:.2g}",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")

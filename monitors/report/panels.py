@@ -54,8 +54,8 @@ PANELS: tuple[Panel, ...] = (
     ),
     _panel(
         "What is asked",
-        "drift.embedding.* drift.input.psi drift.topic.*",
-        "column",
+        "drift.embedding.* drift.input.psi drift.topic.share",
+        "column topic",
         "Each week against the reference: 0 is no change.",
     ),
     _panel(
