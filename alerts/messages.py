@@ -70,7 +70,7 @@ def _root(facts: Facts) -> Message:
         ]
     if facts.get("first_step"):
         lines.append(f"*First step:* {escape(facts['first_step'])}")
-    context = f"incident {facts['incident']} · rule {facts['rule']}"
+    context = f"tidegauge ack {facts['incident']} --by you · rule {facts['rule']}"
     if facts.get("owner"):
         context += f" · owner {facts['owner']}"
     if facts.get("runbook"):
@@ -87,7 +87,15 @@ def _root(facts: Facts) -> Message:
     return Message(_cut(escape(f"{text} [{facts['window']}, {facts['incident']}]"), _TEXT), blocks)
 
 
+def _acknowledged(facts: Facts) -> Message:
+    line = f"{facts['by']} looks after it" + (f": {facts['comment']}" if facts["comment"] else "")
+    text = f"{_title(facts)}: {line} [{facts['incident']}]"
+    return Message(_cut(escape(text), _TEXT), [_section(f":eyes: {escape(line)}")])
+
+
 def _thread(facts: Facts) -> Message:
+    if facts["transition"] == "acknowledged":
+        return _acknowledged(facts)
     told = _TOLD[facts["transition"]]
     mark = _DONE if facts["transition"] == "resolved" else _EMOJI[facts["severity"]]
     story = f"after {facts['windows']} window(s) since {facts['since']}"

@@ -20,8 +20,10 @@ from sqlalchemy import Connection, Row, Text, select, type_coerce, update
 
 from alerts.channels import AmbiguousError, Channel, MisconfiguredError, NotSentError, Posted
 from alerts.messages import render
+from alerts.silences import SILENCED, held_until
+from alerts.silences import read as read_silences
 from sql.store import Store
-from sql.tables import notification
+from sql.tables import incident, notification
 
 QUIET = timedelta(seconds=70)
 _KEEP = timedelta(days=7)
@@ -60,6 +62,8 @@ def deliver(
         row = _claim(store, owner, now(), blocked | refused, set(channels), quiet)
         if row is None:
             break
+        if row.state == "silent":
+            continue
         wait = last.get(row.channel, 0.0) + _PACE_S - time.monotonic()
         if row.channel != "file" and wait > 0:
             pause(wait)
@@ -86,6 +90,8 @@ def _bury(store: Store, now: datetime) -> int:
             .where(
                 notification.c.state.in_(("pending", "inflight")),
                 notification.c.created_at < now - _KEEP,
+                # A silence may be longer than an outage is waited for.
+                notification.c.last_error != SILENCED,
             )
             .values(state="dead")
         )
@@ -99,8 +105,12 @@ def _claim(
     blocked: set[str],
     known: set[str],
     quiet: timedelta,
-) -> Row[Any] | None:
-    """Mark the oldest due row in flight, committed before anything is sent."""
+) -> Any:
+    """Mark the oldest due row in flight, committed before anything is sent.
+
+    Returns:
+        the row; None when none is due; `_SILENT` when the oldest may not be said now.
+    """
     table = notification.c
     with store.begin() as connection:
         query = (
@@ -118,6 +128,13 @@ def _claim(
         row = connection.execute(query).first()
         if row is None:
             return None
+        # What may have been posted already is looked after first, silence or not.
+        hidden = _hidden(store, connection, row, now) if row.state == "pending" else None
+        if hidden is not None:
+            connection.execute(
+                update(notification).where(table.delivery_key == row.delivery_key).values(**hidden)
+            )
+            return _SILENT
         connection.execute(
             update(notification)
             .where(table.delivery_key == row.delivery_key)
@@ -130,6 +147,45 @@ def _claim(
             )
         )
         return row
+
+
+class _Silent:
+    state = "silent"
+
+
+_SILENT = _Silent()
+
+
+def _hidden(
+    store: Store, connection: Connection, row: Row[Any], now: datetime
+) -> dict[str, Any] | None:
+    """What becomes of a row that is not to be said now; None when it is."""
+    until = held_until(row.kind, row.payload, read_silences(store, at=now), now)
+    if until is not None:
+        return {"next_at": until, "last_error": SILENCED}
+    table = notification.c
+    if row.kind == "root" and row.last_error == SILENCED and _all_over(connection, row):
+        return {"state": "unsaid"}
+    if row.kind == "thread":
+        opening = connection.execute(select(table.state).where(*_opening(row))).scalars().all()
+        if opening and set(opening) == {"unsaid"}:
+            return {"state": "unsaid"}
+    return None
+
+
+def _all_over(connection: Connection, row: Row[Any]) -> bool:
+    """Has every incident that the message would open ended while it was silenced?"""
+    table = incident.c
+    for subject in row.payload.get("members", ()):
+        fingerprint, _, generation = subject.rpartition(":")
+        state = connection.scalar(
+            select(table.state).where(
+                table.fingerprint == fingerprint, table.generation == int(generation)
+            )
+        )
+        if state != "resolved":
+            return False
+    return bool(row.payload.get("members"))
 
 
 def _send(

@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 
 from monitors import terminal
 from monitors.calendar import due_between
-from monitors.commands import baselines, golden, judge, metrics, review
+from monitors.commands import baselines, golden, judge, metrics, review, silence
 from monitors.commands.options import Actor, Config, Json, pairs, suite_of
 from monitors.jobs import JOBS, find_job
 from monitors.jobs import run as run_job
@@ -304,19 +304,24 @@ def incidents(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Incidents, the newest last."""
+    """Incidents, the newest last, and who looks after them."""
+    from alerts.acknowledgements import who
     from sql.tables import incident
 
     query = select(incident).order_by(incident.c.opened_window, incident.c.fingerprint)
     if not every:
         query = query.where(incident.c.state != "resolved")
-    rows = suite_of(config).store.rows(query)
+    store = suite_of(config).store
+    rows, looks = store.rows(query), who(store)
     if as_json:
-        terminal.json_lines(dict(row._mapping) for row in rows)
+        terminal.json_lines(
+            {**row._mapping, "acknowledged_by": looks.get((row.fingerprint, row.generation))}
+            for row in rows
+        )
         return
     terminal.table(
         "Incidents",
-        ["id", "state", "severity", "rule", "labels", "opened", "resolved", "windows", "worst"],
+        ["id", "state", "severity", "rule", "labels", "opened", "resolved", "worst", "who"],
         (
             [
                 row.fingerprint[:10],
@@ -326,8 +331,8 @@ def incidents(
                 " ".join(f"{k}={v}" for k, v in json.loads(row.labels).items()),
                 f"{row.opened_window:%Y-%m-%d}",
                 f"{row.resolved_window:%Y-%m-%d}" if row.resolved_window else "",
-                row.windows,
                 number(row.worst_value, row.body.get("unit", "")),
+                looks.get((row.fingerprint, row.generation), ""),
             ]
             for row in rows
         ),
@@ -492,6 +497,8 @@ def down(config: Config = None) -> None:
 
 
 app.command("metrics", epilog="Example: tidegauge metrics --json")(metrics.show)
+app.command("ack", epilog="Example: tidegauge ack 1f9c0a3b7d --by ada")(silence.acknowledge)
+app.add_typer(silence.app, name="silence")
 app.add_typer(baselines.app, name="baselines")
 app.add_typer(golden.app, name="golden")
 app.add_typer(judge.app, name="judge")
