@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, select
 
 from alerts.configuration import AlertConfiguration
-from alerts.incidents import Folded, Incident, Seen, State, Transition, fingerprint, fold
-from alerts.outbox import Intent, enqueue
+from alerts.incidents import Seen, State, fingerprint, fold
+from alerts.outbox import enqueue
 from alerts.rules import Decision, Rule, Verdict, decide
+from alerts.telling import Judged, Story, facts_of, fresh_of, group_of, intents_of
 from sql.measurement import Measurement, Status, labels_key
 from sql.store import Store
 from sql.tables import evaluation, incident
@@ -23,8 +23,6 @@ from sql.window import Grain, Window
 
 # A year's memory for the sequential detector and for the fold; older evidence is forgotten.
 _HISTORY = timedelta(days=400)
-# So many other open incidents are named in a message.
-_BESIDE = 5
 _MONITOR_ERROR = Rule(
     name="monitor_error",
     metric="monitor.error",
@@ -46,14 +44,6 @@ class EvaluationReport:
     opened: int
     resolved: int
     notifications: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    rule: Rule
-    item: Measurement
-    labels: Mapping[str, str]
-    decision: Decision
 
 
 def evaluate(
@@ -84,9 +74,10 @@ def evaluate(
         _record(store, connection, judged, now)
         stories = _fold_all(connection, configuration, judged, window)
         _save(store, connection, configuration, stories, now)
-        fresh = _fresh(stories, window, configuration, now)
+        fresh = fresh_of(stories, window, configuration, now)
         beside = _open_beside(connection, window)
-        sent = enqueue(store, connection, _intents(fresh, configuration, window, beside), now)
+        told = intents_of(fresh, configuration, window, beside, " ".join(sorted(monitors)))
+        sent = enqueue(store, connection, told, now)
     kinds = [transition.kind for _, transition, _ in fresh]
     return EvaluationReport(
         evaluations=len(judged),
@@ -105,7 +96,7 @@ def _judge(
     configuration: AlertConfiguration,
     items: Sequence[Measurement],
     window: Window,
-) -> list[_Judged]:
+) -> list[Judged]:
     pairs = [
         (rule, item)
         for item in items
@@ -117,7 +108,7 @@ def _judge(
     judged = []
     for rule, item in pairs:
         earlier = history.get((item.metric, item.labels_key), [])
-        judged.append(_Judged(rule, item, item.labels, decide(rule, item, earlier)))
+        judged.append(Judged(rule, item, item.labels, decide(rule, item, earlier)))
     muted = {
         name
         for entry in judged
@@ -127,12 +118,12 @@ def _judge(
     return [_muted(entry) if entry.rule.name in muted else entry for entry in judged]
 
 
-def _muted(entry: _Judged) -> _Judged:
+def _muted(entry: Judged) -> Judged:
     """What rests on a broken log says nothing, rather than something wrong."""
     if entry.decision.verdict is not Verdict.BREACH:
         return entry
     quiet = Decision(Verdict.INCONCLUSIVE, "inhibited", entry.decision.threshold)
-    return _Judged(entry.rule, entry.item, entry.labels, quiet)
+    return Judged(entry.rule, entry.item, entry.labels, quiet)
 
 
 def _evidence(
@@ -157,7 +148,7 @@ def _evidence(
 
 def _monitor_errors(
     items: Sequence[Measurement], window: Window, monitors: Sequence[str]
-) -> list[_Judged]:
+) -> list[Judged]:
     failed = {item.monitor: item for item in items if item.status is Status.ERROR}
     judged = []
     for name in monitors:
@@ -173,11 +164,11 @@ def _monitor_errors(
         )
         verdict = Verdict.BREACH if broken else Verdict.CLEAR
         reason = broken.reason if broken else ""
-        judged.append(_Judged(_MONITOR_ERROR, item, item.labels, Decision(verdict, reason, 1.0)))
+        judged.append(Judged(_MONITOR_ERROR, item, item.labels, Decision(verdict, reason, 1.0)))
     return judged
 
 
-def _record(store: Store, connection: Connection, judged: Sequence[_Judged], now: datetime) -> None:
+def _record(store: Store, connection: Connection, judged: Sequence[Judged], now: datetime) -> None:
     rows = []
     for entry in judged:
         item = entry.item
@@ -210,21 +201,12 @@ def _record(store: Store, connection: Connection, judged: Sequence[_Judged], now
 # ── incidents ────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class _Story:
-    """A judged series with its whole history folded."""
-
-    entry: _Judged
-    fingerprint: str
-    folded: Folded
-
-
 def _fold_all(
     connection: Connection,
     configuration: AlertConfiguration,
-    judged: Sequence[_Judged],
+    judged: Sequence[Judged],
     window: Window,
-) -> list[_Story]:
+) -> list[Story]:
     table = evaluation.c
     query = (
         select(
@@ -247,7 +229,7 @@ def _fold_all(
             continue
         folded = fold(entry.rule, windows, reopen_windows=configuration.alerts.reopen_windows)
         if folded.incidents:
-            stories.append(_Story(entry, fingerprint(entry.rule, entry.labels), folded))
+            stories.append(Story(entry, fingerprint(entry.rule, entry.labels), folded))
     return stories
 
 
@@ -255,7 +237,7 @@ def _save(
     store: Store,
     connection: Connection,
     configuration: AlertConfiguration,
-    stories: Sequence[_Story],
+    stories: Sequence[Story],
     now: datetime,
 ) -> None:
     rows = []
@@ -272,55 +254,18 @@ def _save(
                     "grain": story.entry.item.window.grain.value,
                     "state": one.state.value,
                     "severity": one.severity,
-                    "group_key": _group(configuration, labels),
+                    "group_key": group_of(configuration, labels),
                     "opened_window": one.opened,
                     "last_window": one.last,
                     "resolved_window": one.resolved,
                     "windows": one.windows,
                     "worst_value": one.worst,
                     "last_value": one.value,
-                    "body": _facts(story, one, configuration),
+                    "body": facts_of(story, one, configuration),
                     "updated_at": now,
                 }
             )
     store.upsert(connection, incident, rows)
-
-
-def _group(configuration: AlertConfiguration, labels: Mapping[str, str]) -> str:
-    return f"{configuration.channel}/{configuration.alerts.source}/{labels.get('feature', '')}"
-
-
-def _facts(story: _Story, one: Incident, configuration: AlertConfiguration) -> dict[str, Any]:
-    item, rule, decision = story.entry.item, story.entry.rule, story.entry.decision
-    return {
-        "incident": story.fingerprint[:10],
-        "fingerprint": story.fingerprint,
-        "generation": one.generation,
-        "severity": one.severity,
-        "state": one.state.value,
-        "title": rule.title or rule.name.replace("_", " ").capitalize(),
-        "rule": rule.name,
-        "metric": item.metric,
-        "labels": json.loads(labels_key(story.entry.labels)),
-        "unit": item.unit,
-        "value": item.value,
-        "low": item.low,
-        "high": item.high,
-        "baseline": item.baseline,
-        "threshold": decision.threshold,
-        "n": item.n,
-        "window": item.window.label,
-        "window_start": item.window.start.isoformat(),
-        "window_end": item.window.end.isoformat(),
-        "since": Window.containing(one.opened, item.window.grain, item.window.zone).label,
-        "windows": one.windows,
-        "worst": one.worst,
-        "runbook": rule.runbook,
-        "owner": rule.owner,
-        "first_step": rule.first_step,
-        "reason": decision.reason,
-        "source": configuration.alerts.source,
-    }
 
 
 def _open_beside(connection: Connection, window: Window) -> list[dict[str, str]]:
@@ -348,87 +293,3 @@ def _open_beside(connection: Connection, window: Window) -> list[dict[str, str]]
         }
         for row in rows
     ]
-
-
-# ── what is told ─────────────────────────────────────────────────────────────────────────────
-
-_Fresh = tuple[_Story, Transition, Incident]
-
-
-def _fresh(
-    stories: Sequence[_Story], window: Window, configuration: AlertConfiguration, now: datetime
-) -> list[_Fresh]:
-    """The transitions of this very window, unless it is too old to be news."""
-    horizon = window.shift(configuration.alerts.notify_horizon).end
-    if now > horizon:
-        return []
-    fresh = []
-    for story in stories:
-        by_generation = {one.generation: one for one in story.folded.incidents}
-        for transition in story.folded.transitions:
-            if transition.window_start == window.start:
-                fresh.append((story, transition, by_generation[transition.generation]))
-    return fresh
-
-
-def _intents(
-    fresh: Sequence[_Fresh],
-    configuration: AlertConfiguration,
-    window: Window,
-    beside: Sequence[Mapping[str, str]],
-) -> list[Intent]:
-    """One root a group, its members in it; too many become one digest; the rest goes in threads."""
-    news = [entry for entry in fresh if entry[1].kind == "opened"]
-    later = [entry for entry in fresh if entry[1].kind != "opened"]
-    intents = [_thread(entry, configuration) for entry in later]
-    groups: dict[str, list[_Fresh]] = defaultdict(list)
-    for entry in news:
-        groups[_group(configuration, entry[0].entry.labels)].append(entry)
-    if len(groups) > configuration.alerts.max_posts_per_run:
-        return [*intents, _digest(news, configuration, window)]
-    return [*intents, *(_root(members, configuration, beside) for members in groups.values())]
-
-
-def _subject(entry: _Fresh) -> str:
-    return f"{entry[0].fingerprint}:{entry[2].generation}"
-
-
-def _rank(entry: _Fresh) -> tuple[bool, str, str]:
-    return entry[2].severity != "critical", entry[0].entry.rule.metric, entry[0].fingerprint
-
-
-def _root(
-    members: Sequence[_Fresh],
-    configuration: AlertConfiguration,
-    beside: Sequence[Mapping[str, str]],
-) -> Intent:
-    (story, transition, one), *others = sorted(members, key=_rank)
-    facts = _facts(story, one, configuration)
-    facts["also"] = [_facts(other, its, configuration) for other, _, its in others[:9]]
-    facts["also_total"] = len(others)
-    facts["members"] = sorted(_subject(member) for member in members)
-    own = {member[0].fingerprint for member in members}
-    facts["beside"] = [dict(one) for one in beside if one["fingerprint"] not in own][:_BESIDE]
-    channel = story.entry.rule.channel or configuration.channel
-    subject = f"{story.fingerprint}:{one.generation}"
-    return Intent(channel, "root", subject, transition.sequence, facts)
-
-
-def _thread(entry: _Fresh, configuration: AlertConfiguration) -> Intent:
-    story, transition, one = entry
-    facts = {**_facts(story, one, configuration), "transition": transition.kind}
-    channel = story.entry.rule.channel or configuration.channel
-    subject = f"{story.fingerprint}:{one.generation}"
-    return Intent(channel, "thread", subject, transition.sequence, facts)
-
-
-def _digest(news: Sequence[_Fresh], configuration: AlertConfiguration, window: Window) -> Intent:
-    top = sorted(news, key=_rank)[:10]
-    facts = {
-        "total": len(news),
-        "window": window.label,
-        "incidents": [_facts(story, one, configuration) for story, _, one in top],
-        "members": sorted(_subject(entry) for entry in news),
-    }
-    subject = f"digest:{window.grain.value}:{window.label}"
-    return Intent(configuration.channel, "digest", subject, 0, facts)

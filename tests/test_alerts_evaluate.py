@@ -71,3 +71,62 @@ def test_judging_a_window_again_says_nothing_new(store: Store) -> None:
     report = measure(store, DAY, "provider", "provider.drift", 1.0, pin="main")
     assert report.notifications == 0
     assert [tuple(row) for row in said(store)] == before
+
+
+# ── few messages ─────────────────────────────────────────────────────────────────────────────
+
+
+def many(store: Store, window: Window, monitor: str, metric: str, count: int) -> Any:
+    """``count`` features in trouble at once."""
+    found = [
+        Measurement(
+            monitor=monitor, metric=metric, window=window, labels={"feature": f"f{number}"},
+            value=0.5, low=0.4, high=0.6, baseline=0.9, n=100,
+        )
+        for number in range(count)
+    ]  # fmt: skip
+    with store.begin() as connection:
+        store.publish(connection, monitor, window, found)
+    rules = [
+        {"name": f"{name}_fell", "metric": f"{name}.score", "decision": "interval",
+         "consecutive": 1, "match": {"feature": "*"}}
+        for name in ("one", "two")
+    ]  # fmt: skip
+    alerting = parse(rules, {"source": "log"}, {})
+    return evaluate(store, alerting, window, [monitor], now=window.end + timedelta(hours=1))
+
+
+def test_five_hundred_breaches_are_one_message_that_says_so(store: Store) -> None:
+    report = many(store, DAY, "one", "one.score", 500)
+    assert (report.breaches, report.opened, report.notifications) == (500, 500, 1)
+    (row,) = said(store)
+    assert row.kind == "digest" and row.payload["total"] == 500
+    shown = render("digest", row.payload)
+    assert "500 new incidents" in shown.text and "and 490 more" in str(shown.blocks)
+    assert many(store, DAY, "one", "one.score", 500).notifications == 0
+
+
+def test_two_jobs_of_one_window_have_a_digest_each(store: Store) -> None:
+    many(store, DAY, "one", "one.score", 40)
+    many(store, DAY, "two", "two.score", 30)
+    assert sorted(row.payload["total"] for row in said(store)) == [30, 40]
+
+
+def test_a_fortnight_of_trouble_is_one_root_and_its_end(store: Store) -> None:
+    for day in range(14):
+        measure(store, DAY.shift(day), "quality", "quality.score", 0.5)
+    for day in range(14, 20):
+        measure(store, DAY.shift(day), "quality", "quality.score", 0.8)
+    assert [(row.kind, row.sequence) for row in said(store)] == [("root", 0), ("thread", 1)]
+    assert said(store)[1].payload["transition"] == "resolved"
+
+
+def test_a_metric_on_its_threshold_says_little_in_a_year(store: Store) -> None:
+    """It crosses the line on every other day or so, all year."""
+    from random import Random
+
+    chance = Random(4)
+    for day in range(365):
+        below = chance.random() < 0.5
+        measure(store, DAY.shift(day), "quality", "quality.score", 0.79 if below else 0.81)
+    assert 1 <= len(said(store)) <= 20
