@@ -35,7 +35,7 @@ class RuleTable(_Table):
     minimum_n: Annotated[int, Field(ge=1)] = 1
     consecutive: Annotated[int, Field(ge=0, le=30)] = 0
     clear_after: Annotated[int, Field(ge=1, le=30)] = 2
-    false_alarms_per_year: Annotated[float, Field(gt=0, le=52)] = 0.1
+    false_alarms_per_year: Annotated[float, Field(gt=0, le=52)] = 0.05
     title: str = ""
     owner: str = ""
     channel: str = ""

@@ -60,7 +60,7 @@ class Rule:
     minimum_n: int = 1
     consecutive: int = 0
     clear_after: int = 2
-    false_alarms_per_year: float = 0.1
+    false_alarms_per_year: float = 0.05
     title: str = ""
     owner: str = ""
     channel: str = ""

@@ -65,6 +65,11 @@ def test_the_suite_works_from_end_to_end_and_a_second_run_changes_nothing(tmp_pa
     always = {name for name, metric in listed.items() if not metric.when}
     assert always <= {name for name, *_ in published}, "listed, but nobody publishes it"
 
+    words = [sys.executable, "-m", "monitors.cli", "rules", "budget", "-c", "demo.toml", "--json"]
+    lines = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    allowed = [json.loads(line)["allowed a year"] or 0 for line in lines.splitlines()]
+    assert sum(allowed) <= 4, "the default rules allow themselves four false incidents a year"
+
     again, after = demo(tmp_path)
     assert "0 DAG runs now, 303 done before" in again
     assert after == digest, "the second run changed a measurement or sent a message"
