@@ -78,6 +78,7 @@ bench-judge: $(INSTALLED)  ## the trained judge beside simpler ones, on HaluEval
 
 bench-detection: $(INSTALLED)  ## how small a change is found, and how often nothing is
 	@$(BIN)/python -m tests.bench_detection
+	@$(BIN)/python -m tests.bench_topics
 
 faults: $(INSTALLED)  ## a thousand kills of the relay: what was lost, what was doubled
 	@$(BIN)/python -m tests.faults

@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 
 from monitors import terminal
 from monitors.calendar import due_between
-from monitors.commands import baselines, golden, judge, metrics, review, rules, silence
+from monitors.commands import baselines, golden, heartbeat, judge, metrics, review, rules, silence
 from monitors.commands.options import Actor, Config, Json, pairs, suite_of
 from monitors.jobs import JOBS, find_job
 from monitors.jobs import run as run_job
@@ -497,6 +497,9 @@ def down(config: Config = None) -> None:
 
 
 app.command("metrics", epilog="Example: tidegauge metrics --json")(metrics.show)
+app.command("check-heartbeat", epilog="Example: tidegauge check-heartbeat --fill 3")(
+    heartbeat.check
+)
 app.command("ack", epilog="Example: tidegauge ack 1f9c0a3b7d --by ada")(silence.acknowledge)
 app.add_typer(rules.app, name="rules")
 app.add_typer(silence.app, name="silence")

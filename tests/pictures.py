@@ -30,6 +30,10 @@ def main(folder: Path) -> None:
             "document.querySelector('.charts').parentNode.querySelectorAll('h2')[3].scrollIntoView()"
         )
         tab.picture(PICTURES / "report-charts.png")
+        # The second week of the planted topic: it is at its largest.
+        topics = sorted((folder / "reports" / "drift").glob("*-topics.html"))[1]
+        tab.open(topics.resolve().as_uri())
+        tab.picture(PICTURES / "topics.png")
         started = server.up(config)
         try:
             _sign_in(tab, started.url, started.users["admin"][1])

@@ -1,0 +1,78 @@
+"""``tidegauge check-heartbeat``: for cron, Nagios or Kubernetes, from outside of Airflow."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import typer
+from sqlalchemy import func, select
+
+from monitors import terminal
+from monitors.commands.options import Config, Json, suite_of
+from monitors.jobs import run
+
+
+def check(
+    hours: Annotated[float, typer.Option(help="So long after its end a window may come.")] = 8,
+    fill: Annotated[int, typer.Option(help="Do at most so many missing windows now.")] = 0,
+    ping: Annotated[str, typer.Option(help="Call this address when all is well.")] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Exit 0: all windows are there; 1: a hole, or a message that waits; 2: a job has stopped,
+    or messages were given up; 3: nothing ever ran."""
+    from monitors.heart import Exit, pulse
+
+    suite = suite_of(config)
+    patience = timedelta(hours=hours)
+    zone = suite.settings.timezone
+    found = pulse(_covered(suite), _outbox(suite), suite.clock(), zone, patience=patience)
+    for job, window in found.missed[:fill]:
+        with terminal.err.status(f"{job} {window}"):
+            run(job, window, config=None if config is None else str(config))
+    if found.missed[:fill]:
+        found = pulse(_covered(suite), _outbox(suite), suite.clock(), zone, patience=patience)
+    if as_json:
+        missed = [f"{job} {window}" for job, window in found.missed]
+        terminal.json_lines([{"status": found.code.name, "missed": missed, "lines": found.lines}])
+    else:
+        terminal.out.print(found.code.name)
+        for line in found.lines:
+            terminal.out.print(f"  {line}", markup=False)
+    if found.code is Exit.OK and ping:
+        _ping(ping)
+    raise typer.Exit(int(found.code))
+
+
+def _covered(suite) -> dict[str, set[datetime]]:  # type: ignore[no-untyped-def]
+    from sql.tables import coverage
+
+    starts: dict[str, set[datetime]] = defaultdict(set)
+    for row in suite.store.rows(select(coverage.c.job, coverage.c.window_start)):
+        starts[row.job].add(row.window_start)
+    return starts
+
+
+def _outbox(suite):  # type: ignore[no-untyped-def]
+    from alerts.silences import SILENCED
+    from monitors.heart import Outbox
+    from sql.tables import notification
+
+    table = notification.c
+    waiting = select(func.min(table.created_at)).where(
+        table.state.in_(("pending", "inflight")), table.last_error != SILENCED
+    )
+    dead = select(func.count()).select_from(notification).where(table.state == "dead")
+    return Outbox(suite.store.rows(waiting)[0][0], int(suite.store.rows(dead)[0][0]))
+
+
+def _ping(address: str) -> None:
+    """A watcher elsewhere notices when this call does not come; its failure is no failure here."""
+    import httpx
+
+    try:
+        httpx.get(address, timeout=10)
+    except httpx.HTTPError as error:
+        terminal.err.print(f"the ping did not arrive ({type(error).__name__})", markup=False)
