@@ -182,7 +182,6 @@ _STATED: tuple[Metric, ...] = (
         "inputs",
         "how far a number's distribution moved, in interquartile ranges",
         ("column",),
-        when="numeric columns among [drift] columns",
     ),
     Metric(
         "drift.embedding.density_scan",

@@ -15,7 +15,12 @@ from monitors.drift.columns import is_numeric, values_of
 from monitors.logs.sampled import read_sample
 from monitors.monitor import monitor
 from monitors.reference import is_reference, reference_days
-from monitors.statistics.days import histogram_test_by_day, jensen_shannon_by_day, psi_by_day
+from monitors.statistics.days import (
+    histogram_test_by_day,
+    jensen_shannon_by_day,
+    psi_by_day,
+    wasserstein_over_iqr_by_day,
+)
 from monitors.statistics.multiplicity import benjamini_hochberg
 from monitors.statistics.two_sample import binned, floor_without_change, quantile_edges
 from sql.measurement import Measurement, Status
@@ -40,7 +45,8 @@ def inputs(window: Window, context: Context) -> Iterator[Measurement]:
 
     Days are the unit: real weeks wobble, and a test that takes rows as independent finds every
     week guilty once there are enough of them. Population stability index and Jensen–Shannon
-    divergence come with a day-bootstrap interval; their baseline is what the same sample sizes
+    divergence come with a day-bootstrap interval (for numbers also Wasserstein's distance, over the
+    interquartile range); their baseline is what the same sample sizes
     would show without any change. Evidence is a Rao–Scott corrected chi-square p-value, adjusted
     over the columns (Benjamini & Hochberg 1995).
     """
@@ -65,6 +71,8 @@ def inputs(window: Window, context: Context) -> Iterator[Measurement]:
     adjusted = benjamini_hochberg(raw)
     for (column, histograms), p_value in zip(made.items(), adjusted, strict=True):
         yield from _measured(window, context, column, histograms, float(p_value))
+        if is_numeric(column):
+            yield _shift(window, context, column, past, days, float(p_value))
 
 
 def _measured(
@@ -91,6 +99,38 @@ def _measured(
             "columns; interval by day bootstrap; baseline: expected without change",
             unit=unit,
         )
+
+
+def _shift(
+    window: Window,
+    context: Context,
+    column: str,
+    past: Sequence[Any],
+    days: Sequence[Any],
+    p_value: float,
+) -> Measurement:
+    """How far a number moved, in typical spreads of the reference."""
+    before, after = ([_known(column, batch) for batch in side] for side in (past, days))
+    value, low, high = wasserstein_over_iqr_by_day(
+        [day for day in before if day],
+        [day for day in after if day],
+        seed=context.settings.drift.seed,
+    )
+    return Measurement(
+        monitor="inputs",
+        metric="drift.input.wasserstein",
+        labels={"column": column},
+        window=window,
+        value=value,
+        low=min(low, value),
+        high=max(high, value),
+        n=sum(map(len, after)),
+        baseline=0.0,
+        evidence=p_value,
+        method="p-value as for the column's PSI; earth mover's distance over the reference's "
+        "interquartile range, interval by day bootstrap",
+        unit="iqr",
+    )
 
 
 def _histograms(column: str, past: Sequence[Any], days: Sequence[Any]) -> Histograms | None:
