@@ -26,6 +26,7 @@ class Detector:
 
     Args:
         kind: becomes the placeholder.
+        first: the shape of `FIRST_PASS` that every candidate contains.
         pattern: group 1, where there is one, is what is replaced.
         proof: of (candidate, up to 32 characters before it in lower case, the character after).
         divisible: numbers may run into each other ("4111 1111 1111 1111 123"), so a candidate
@@ -33,6 +34,7 @@ class Detector:
     """
 
     kind: str
+    first: str
     pattern: str
     proof: Proof
     divisible: bool = False
@@ -303,73 +305,72 @@ _NAMED = (
 DETECTORS: tuple[Detector, ...] = (
     Detector(
         "secret",
+        "long",
         r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*KEY-----",
         _always,
     ),
-    Detector("secret", _PREFIXED, _always),
-    Detector("secret", _NAMED, _is_password),
-    Detector("secret", r"(?i)\bbearer\s+([A-Za-z0-9._~+/\-]{20,}=*)", _always),
-    Detector("secret", r"://[^\s/@:]*:([^\s/@]+)@", _always),
-    Detector("secret", r"\b[A-Za-z0-9+/_\-]{32,}={0,2}", _looks_random),
+    Detector("secret", "prefix", _PREFIXED, _always),
+    Detector("secret", "named", _NAMED, _is_password),
+    Detector("secret", "named", r"(?i)\bbearer\s+([A-Za-z0-9._~+/\-]{20,}=*)", _always),
+    Detector("secret", "long", r"://[^\s/@:]*:([^\s/@]+)@", _always),
+    Detector("secret", "long", r"\b[A-Za-z0-9+/_\-]{32,}={0,2}", _looks_random),
     Detector(
         "email",
+        "at",
         r"[\pL\pN][\pL\pN._%+'\-]*@(?:[\pL\pN][\pL\pN\-]*\.)+\pL{2,24}",
         _always,
     ),
     Detector(
         "iban",
+        "iban",
         r"(?i)\b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,4})?\b",
         _is_iban,
         True,
     ),
-    Detector("card", r"\b\d(?:[ \-]?\d){12,18}\b", _is_card, divisible=True),
-    Detector("ip", r"\b\d{1,3}(?:\.\d{1,3}){3}\b", _is_ipv4),
-    Detector("ip", r"(?i)[0-9a-f:]*:[0-9a-f:]*:[0-9a-f:]*:?[0-9a-f]*", _is_ipv6),
-    Detector(
-        "national_id", r"\b\d{1,4}(?:[ .\-]?\d{1,4}){2,7}[0-9Xx]\b", _is_national_id, divisible=True
-    ),
-    Detector("national_id", r"(?i)\b(?:[XYZ]-?)?\d{7,8}-?[A-Z]\b", _is_national_id),
+    Detector("card", "digits", r"\b\d(?:[ \-]?\d){12,18}\b", _is_card, divisible=True),
+    Detector("ip", "ipv4", r"\b\d{1,3}(?:\.\d{1,3}){3}\b", _is_ipv4),
+    Detector("ip", "ipv6", r"(?i)[0-9a-f:]*:[0-9a-f:]*:[0-9a-f:]*:?[0-9a-f]*", _is_ipv6),
     Detector(
         "national_id",
+        "digits",
+        r"\b\d{1,4}(?:[ .\-]?\d{1,4}){2,7}[0-9Xx]\b",
+        _is_national_id,
+        divisible=True,
+    ),
+    Detector("national_id", "lettered", r"(?i)\b(?:[XYZ]-?)?\d{7,8}-?[A-Z]\b", _is_national_id),
+    Detector(
+        "national_id",
+        "codice",
         r"(?i)\b[A-Z]{6}[0-9LMNPQRSTUV]{2}[A-Z][0-9A-Z]{2}[A-Z][0-9A-Z]{3}[A-Z]\b",
         _is_national_id,
     ),
-    Detector("national_id", r"(?i)\b[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b", _is_national_id),
-    Detector("national_id", r"\b\d{6}[\-+A-FU-Y]\d{3}[0-9A-Y]\b", _is_national_id),
     Detector(
-        "phone", r"(?:\+|\b|\()\d(?:(?:[ ./\-]?\(?|\)[ \-]?)\d){6,17}\b", _is_phone, divisible=True
+        "national_id", "lettered", r"(?i)\b[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b", _is_national_id
+    ),
+    Detector("national_id", "lettered", r"\b\d{6}[\-+A-FU-Y]\d{3}[0-9A-Y]\b", _is_national_id),
+    Detector(
+        "phone",
+        "digits",
+        r"(?:\+|\b|\()\d(?:(?:[ ./\-]?\(?|\)[ \-]?)\d){6,17}\b",
+        _is_phone,
+        divisible=True,
     ),
 )
 
 
-def _of(*kinds: str) -> tuple[int, ...]:
-    return tuple(place for place, detector in enumerate(DETECTORS) if detector.kind in kinds)
-
-
-# Cheaper shapes, each of which every candidate of its kinds contains; together they are one set.
-FIRST_PASS: tuple[tuple[str, tuple[int, ...]], ...] = (
-    (r"@[^\s@]+\.[^\s@.]{2}", _of("email")),
-    (r"\d(?:[ ()./\-]{0,3}\d){6}", _of("card", "national_id", "phone")),
-    (r"\d(?:\.\d{1,3}){3}|\d{1,3}\.\d{1,3}\.\d{1,3}\.\d", _of("ip")),
-    (r"(?i)[0-9a-f]{0,4}:[0-9a-f]{0,4}:[0-9a-f]{0,4}:", _of("ip")),
-    (r"(?i)[A-Z]{2}\d{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}", _of("iban")),
-    (
-        r"(?i)\d{7}-?[A-Z]|[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]|\d{6}[\-+A-Y]\d{3}",
-        _of("national_id"),
-    ),
-    (
-        # Whole, because its first half is the inside of many a long word.
-        r"(?i)\b[A-Z]{6}[0-9L-NP-V]{2}[A-Z][0-9A-Z]{2}[A-Z][0-9A-Z]{3}[A-Z]\b",
-        _of("national_id"),
-    ),
-    (r"[A-Za-z0-9+/_\-]{32}|-----BEGIN|://[^\s/@]*:[^\s/@]+@", _of("secret")),
-    (
-        r"sk-|[srp]k_|gh[pousr]_|glpat-|xox[abeoprs]-|AKIA|ASIA|AIza|hf_|npm_|SG\.|eyJ",
-        _of("secret"),
-    ),
-    (
-        r"(?i)bearer\s+[A-Za-z0-9._~+/\-]{20}|(?:pass(?:word|wd|phrase)|pwd|secret"
-        r"|api[_\- ]?key|(?:access|auth)[_\- ]?token)[\"']?\s{0,3}(?:[:=]|is\b)",
-        _of("secret"),
-    ),
-)
+# Cheaper shapes, together one set: a text with none of them holds nothing.
+FIRST_PASS: dict[str, str] = {
+    "at": r"@[^\s@]+\.[^\s@.]{2}",
+    "digits": r"\d(?:[ ()./\-]{0,3}\d){6}",
+    "ipv4": r"\d(?:\.\d{1,3}){3}|\d{1,3}\.\d{1,3}\.\d{1,3}\.\d",
+    "ipv6": r"(?i)[0-9a-f]{0,4}:[0-9a-f]{0,4}:[0-9a-f]{0,4}:",
+    "iban": r"(?i)[A-Z]{2}\d{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}",
+    "lettered": r"(?i)\d{7}-?[A-Z]|[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]|\d{6}[\-+A-Y]\d{3}",
+    # Whole, because its first half is the inside of many a long word.
+    "codice": r"(?i)\b[A-Z]{6}[0-9L-NP-V]{2}[A-Z][0-9A-Z]{2}[A-Z][0-9A-Z]{3}[A-Z]\b",
+    "long": r"[A-Za-z0-9+/_\-]{32}|-----BEGIN|://[^\s/@]*:[^\s/@]+@",
+    "prefix": r"sk-|[srp]k_|gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|AKIA|ASIA|AIza|hf_|npm_"
+    r"|pypi-|SG\.|eyJ",
+    "named": r"(?i)bearer\s+[A-Za-z0-9._~+/\-]{20}|(?:pass(?:word|wd|phrase)|pwd|secret"
+    r"|api[_\- ]?key|(?:access|auth)[_\- ]?token)[\"']?\s{0,3}(?:[:=]|is\b)",
+}

@@ -21,6 +21,9 @@ from monitors.logs.poison import scrub
 # Of overlapping findings the earlier kind wins: a card is not also a telephone number.
 PRIORITY = ("secret", "email", "iban", "card", "national_id", "ip", "phone")
 
+_IN_ORDER = tuple(sorted(DETECTORS, key=lambda detector: PRIORITY.index(detector.kind)))
+_NAMES = tuple(FIRST_PASS)
+
 # A set that runs out of memory says "no match", which here would be a leak; this is ten times
 # what the patterns need on hostile text.
 _SET_MEMORY = 256 << 20
@@ -56,12 +59,12 @@ def suspects(texts: Sequence[str | None]) -> list[int]:
 def find(text: str) -> list[Finding]:
     """All findings in a text, in order, none overlapping another."""
     text = scrub(text)  # lone surrogates would not encode; one character stands for one
-    possible = {DETECTORS[index].kind for index in _kinds(text)}
+    possible = _shapes(text)
     if not possible:
         return []
     taken: list[Finding] = []
-    for detector in sorted(DETECTORS, key=lambda d: PRIORITY.index(d.kind)):
-        if detector.kind not in possible:
+    for detector in _IN_ORDER:
+        if detector.first not in possible:
             continue
         parts, place = [], 0
         for start, end in detector.spans(text):
@@ -115,12 +118,11 @@ def _set() -> Any:
     options.max_mem = _SET_MEMORY
     options.log_errors = False
     patterns = re2.Set.SearchSet(options)
-    for pattern, _ in FIRST_PASS:
+    for pattern in FIRST_PASS.values():
         patterns.Add(pattern)
     patterns.Compile()
     return patterns
 
 
-def _kinds(text: str) -> set[int]:
-    hits = _set().Match(text.encode()) or ()
-    return {detector for hit in hits for detector in FIRST_PASS[hit][1]}
+def _shapes(text: str) -> set[str]:
+    return {_NAMES[hit] for hit in _set().Match(text.encode()) or ()}
