@@ -18,6 +18,8 @@ is empty, everybody who may edit runs.
 
 * `pin`: the provider cannot be reached, or too many answers failed to make a sound baseline.
 * `approval` ran out of time: nothing was pinned, the old pin stands. Clear the task to ask again.
+* `approval` failed in the second in which it was answered: Airflow lost the answer. Clear it, and
+  answer again.
 * `approve` says that a reason is needed: clear `approval` and write one.
 """
 

@@ -7,6 +7,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,21 @@ def until(look: Callable[[], Any], seconds: float = 120) -> Any:
     raise AssertionError("it did not happen in time")
 
 
+def settled(call: Call) -> None:
+    """Wait until the scheduler has been round once more.
+
+    Airflow 3.3 takes an answer that comes before its scheduler has read "this task has lain down"
+    for a task that was killed, and fails it. People are slower than that.
+    """
+    asked = datetime.now(UTC)
+
+    def round_again() -> bool:
+        beat = call("GET", "/api/v2/monitor/health")["scheduler"]["latest_scheduler_heartbeat"]
+        return datetime.fromisoformat(beat) > asked + timedelta(seconds=2)
+
+    until(round_again)
+
+
 def test_a_person_approves_in_a_live_airflow(tmp_path: Path) -> None:
     pytest.importorskip("openai")
     config = tmp_path / "tidegauge.toml"
@@ -87,6 +103,7 @@ def test_a_person_approves_in_a_live_airflow(tmp_path: Path) -> None:
             # An answer that comes before the task has lain down to wait is none.
             waiting = f"{RUNS}/{run}/taskInstances/approval"
             until(lambda: call("GET", waiting)["state"] == "awaiting_input")
+            settled(call)
             context = open_suite(config).context
             assert current("main", context) is None, "a candidate is no pin"
             answer = {"chosen_options": ["Approve"], "params_input": {"reason": "looked at it"}}

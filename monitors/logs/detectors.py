@@ -13,6 +13,9 @@ from itertools import pairwise
 from typing import Any
 
 Proof = Callable[[str, str, str], bool]
+# What candidates are made of is ASCII: RE2's \\d and the patterns' own letters.
+_ONLY_DIGITS = {code: None for code in range(128) if not chr(code).isdigit()}
+_AS_FORM = {code: "9" if chr(code).isdigit() else "A" for code in range(128) if chr(code).isalnum()}
 MASK = "\x1f"  # stands where an earlier kind was found
 _PLACEHOLDER = re.compile(rf"(?s)^.*(?:[A-Z]\]|{MASK})")
 _GROUP = re.compile(r"[^ ./()\-]+")
@@ -63,7 +66,9 @@ class Detector:
     def _proves(self, text: str, start: int, end: int) -> bool:
         # What a placeholder says ("[PHONE]") is no word of the text, and nothing beyond it may
         # count: redacting twice must be redacting once.
-        before = _PLACEHOLDER.sub("", text[max(0, start - _NEAR) : start])
+        before = text[max(0, start - _NEAR) : start]
+        if "]" in before or MASK in before:
+            before = _PLACEHOLDER.sub("", before)
         return self.proof(text[start:end], before.lower(), text[end : end + 1])
 
 
@@ -90,7 +95,7 @@ def _stands_alone(before: str, after: str) -> bool:
 
 
 def _digits(text: str) -> str:
-    return "".join(character for character in text if character.isdigit())
+    return text.translate(_ONLY_DIGITS)
 
 
 # First digits of the card networks and the lengths that they use (ISO/IEC 7812).
@@ -258,7 +263,7 @@ def _national_ids() -> tuple[tuple[Callable[[str], bool], Sequence[str], tuple[s
 
 
 def _form(text: str) -> str:
-    return "".join("9" if c.isdigit() else "A" if c.isalpha() else c for c in text)
+    return text.translate(_AS_FORM)
 
 
 def _is_nino(candidate: str) -> bool:
