@@ -20,7 +20,7 @@ from sqlalchemy import select
 from monitors.context import Context
 from monitors.drift.regions import matched, regions
 from monitors.drift.terms import terms
-from monitors.drift.topics import read_topics, topics
+from monitors.drift.topics import keep, read_topics, topics
 from monitors.drift.topics_page import write_topics
 from monitors.logs.draw import draw_sample
 from sql.measurement import Measurement, Status
@@ -71,6 +71,10 @@ def test_terms_are_no_single_persons_words() -> None:
     assert found[:2] == ["stove", "valve"]
     assert not {"ada", CANARY, "email", "order"} & set(found)
     assert terms(["same text"] * 50, outside) == [], "one text, however often, is one"
+    mine = [f"my kayak number {n} is late" for n in ("one", "two", "three", "four")]
+    assert "kayak" in terms(mine, outside)
+    assert "kayak" in terms(mine, outside, authors=["u1", "u2", None, "u1"])
+    assert terms(mine, outside, authors=["u1", "u1", "u2", "u2"]) == [], "two people's words"
 
 
 # ── through the monitor ──────────────────────────────────────────────────────────────────────
@@ -145,6 +149,16 @@ def test_a_new_topic_is_measured_named_and_shown(store: Store, tmp_path: Path) -
     assert "ada" not in text and "[EMAIL]" in text
     words = json.dumps([each.body for each in kept])
     assert "valve" not in words and CANARY not in words and "question" not in words
+
+
+def test_a_quiet_week_does_not_rename_a_topic(store: Store, tmp_path: Path) -> None:
+    with weeks(store, tmp_path) as context:
+        shares(WEEKS[2], context)
+        kept = read_topics(WEEKS[2], context)
+        back = WEEKS[2].shift(-3)
+        keep(back, kept, context)
+        keep(WEEKS[2], [], context)
+        assert shares(WEEKS[3], context)[0].labels == {"topic": f"{WEEKS[2]}.1"}
 
 
 def test_a_topic_that_went_is_told_too(store: Store, tmp_path: Path) -> None:

@@ -28,14 +28,27 @@ def words_of(text: str) -> set[str]:
     return {word for word in _WORD.findall(plain) if word not in _STOP}
 
 
-def terms(inside: Sequence[str], outside: Sequence[str], most: int = 6) -> list[str]:
+def terms(
+    inside: Sequence[str],
+    outside: Sequence[str],
+    most: int = 6,
+    authors: Sequence[str | None] = (),
+) -> list[str]:
     """The words that set the topic apart, best first.
 
     Class-based TF-IDF (Grootendorst 2022, section 3.3) on documents instead of counts: the share
     of the topic's distinct texts with the word, times log(1 + mean words of a text / how often
-    the word occurs anywhere). A word must stand in at least three distinct texts and in a tenth of
-    them, so that none can be one person's.
+    the word occurs anywhere). A word must stand in at least three distinct texts, in a tenth of
+    them, and where authors are known in texts of three people, so that none is one person's.
+
+    Args:
+        authors: of the texts inside, where the log knows users; None is nobody known.
     """
+    people: dict[str, set[str]] = {}
+    for place, text in enumerate(inside):
+        author = authors[place] if place < len(authors) else None
+        for word in words_of(text):
+            people.setdefault(word, set()).add(author or f"text {text}")
     here = [words_of(text) for text in dict.fromkeys(inside)]
     there = [words_of(text) for text in dict.fromkeys(outside)]
     counts = Counter(word for words in here for word in words)
@@ -46,6 +59,7 @@ def terms(inside: Sequence[str], outside: Sequence[str], most: int = 6) -> list[
         word: count / len(here) * math.log1p(total / everywhere[word])
         for word, count in counts.items()
         if count >= fewest
+        and len(people[word]) >= _FEWEST
         and count / len(here) > 2 * (everywhere[word] - count) / max(len(there), 1)
     }
     return sorted(weight, key=lambda word: (-weight[word], word))[:most]

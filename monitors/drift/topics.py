@@ -27,6 +27,7 @@ JOB, STEP = "weekly_drift", "topics"
 NEW, GONE = "new", "gone"
 _MINIMUM, _FEWEST_SCORES = 50, 10
 _KEPT = 500
+_REMEMBERED = 8  # weeks
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def find_topics(window: Window, context: Context) -> tuple[list[Topic], str]:
         return [], "too_few_rows"
     embed = context.embedder().embed
     before, now = np.asarray(embed(past.inputs)), np.asarray(embed(week.inputs))
-    known = read_topics(window.shift(-1), context)
+    known = _lately(window, context)
     found: list[Topic] = []
     for kind, without, having, rows in ((NEW, before, now, week), (GONE, now, before, past)):
         places = regions(without, having)
@@ -109,6 +110,14 @@ def find_topics(window: Window, context: Context) -> tuple[list[Topic], str]:
             key = key or f"{window}.{number}"
             found.append(_topic(key, kind, place, having, rows, len(without)))
     return found, ""
+
+
+def _lately(window: Window, context: Context) -> list[Topic]:
+    """The topics of the last weeks, each where it was last: one quiet week does not rename it."""
+    found: dict[str, Topic] = {}
+    for back in range(_REMEMBERED, 0, -1):
+        found.update({topic.key: topic for topic in read_topics(window.shift(-back), context)})
+    return list(found.values())
 
 
 def _topic(

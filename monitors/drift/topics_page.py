@@ -80,14 +80,18 @@ def _line(topic: Topic, window: Window, context: Context) -> Line:
         text for item, text in zip(everybody.ids, everybody.inputs, strict=True) if item not in mine
     ]
     inside = _inputs(topic.members, context)
-    examples = [inside[item] for item in topic.members if item in inside]
+    examples = [inside[item][0] for item in topic.members if item in inside]
     return Line(
         title=topic.key,
         kind="new" if topic.kind == NEW else "gone",
         week=_share(*topic.week),
         reference=_share(*topic.reference),
         quality=_quality(topic, everybody.ids, context),
-        terms=terms(list(inside.values()), outside),
+        terms=terms(
+            [text for text, _ in inside.values()],
+            outside,
+            authors=[author for _, author in inside.values()],
+        ),
         examples=[text[:_CHARACTERS] for text in list(dict.fromkeys(examples))[:_EXAMPLES]],
         golden=_golden(topic, context),
         reviewed=_reviewed(topic.members, context),
@@ -110,15 +114,16 @@ def _quality(topic: Topic, everybody: Sequence[str], context: Context) -> str:
     )
 
 
-def _inputs(ids: Sequence[str], context: Context) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _inputs(ids: Sequence[str], context: Context) -> dict[str, tuple[str, str | None]]:
+    """Id → input and the key of who wrote it, where that is known."""
+    found: dict[str, tuple[str, str | None]] = {}
     for start in range(0, len(ids), _CHUNK):
-        query = select(sample.c.item_id, sample.c.input).where(
+        query = select(sample.c.item_id, sample.c.input, sample.c.user_key).where(
             sample.c.source == context.source.name,
             sample.c.item_id.in_(list(ids[start : start + _CHUNK])),
             sample.c.input.is_not(None),
         )
-        found.update({row.item_id: row.input for row in context.store.rows(query)})
+        found.update({row.item_id: (row.input, row.user_key) for row in context.store.rows(query)})
     return found
 
 
@@ -131,5 +136,8 @@ def _golden(topic: Topic, context: Context) -> int:
 
 
 def _reviewed(ids: Sequence[str], context: Context) -> int:
-    query = select(review_item.c.item_id).where(review_item.c.item_id.in_(list(ids)[:_CHUNK]))
+    query = select(review_item.c.item_id).where(
+        review_item.c.source == context.source.name,
+        review_item.c.item_id.in_(list(ids)[:_CHUNK]),
+    )
     return len({row.item_id for row in context.store.rows(query)})
