@@ -69,8 +69,7 @@ class FakeSlack(BaseHTTPRequestHandler):
         else:
             form = {key: values[0] for key, values in parse_qs(body).items()}
         if not self.path.endswith("chat.postMessage"):
-            shown = [m for m in self.messages if m.get("thread_ts") in (None, form.get("ts"))]
-            return self._answer(200, {"ok": True, "messages": shown})
+            return self._answer(200, self._page(form))
         fault = self.faults.pop(0) if self.faults else ""
         if fault.startswith("429"):
             return self._answer(429, {"ok": False, "error": "ratelimited"}, fault[4:])
@@ -93,6 +92,17 @@ class FakeSlack(BaseHTTPRequestHandler):
         if fault == "html":
             return self._answer(200, None)
         return self._answer(200, {"ok": True, "channel": "C1", "ts": ts})
+
+    def _page(self, form: dict[str, Any]) -> dict[str, Any]:
+        """As Slack pages: a channel's newest first, a thread's oldest first, replies in it only."""
+        thread = form.get("ts")
+        shown = [m for m in self.messages if m.get("thread_ts") == thread or m["ts"] == thread]
+        if thread is None:
+            shown = [m for m in reversed(self.messages) if not m.get("thread_ts")]
+        start, limit = int(form.get("cursor") or 0), int(form.get("limit") or 100)
+        following = str(start + limit) if start + limit < len(shown) else ""
+        page = {"ok": True, "messages": shown[start : start + limit]}
+        return {**page, "response_metadata": {"next_cursor": following}}
 
     def _answer(self, status: int, data: Any, wait: str = "") -> None:
         body = b"<html>" if data is None else json.dumps(data).encode()
@@ -144,6 +154,37 @@ def test_each_fault_ends_in_one_message(
         clock.at += timedelta(seconds=80)
     keys = [message["metadata"]["event_payload"]["k"] for message in server.messages]
     assert sorted(keys) == sorted(i.delivery_key for i in intents(3, "slack:C1"))
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_it_is_found_in_a_busy_channel_and_in_a_long_thread(
+    store: Store, slack: tuple[str, type[FakeSlack]], in_thread: bool
+) -> None:
+    """The connection breaks after the post landed; then 450 others are written, or were before."""
+    url, server = slack
+    clock, channel = Clock(), {"slack:C1": SlackChannel("xoxb", "C1", url)}
+
+    def others(**more: str) -> None:
+        for _ in range(450):
+            ts = f"{len(server.messages) + 1}.0"
+            server.messages.append({"text": "hello", "ts": ts, "metadata": None, **more})
+
+    put(store, intents(1, "slack:C1"))
+    if in_thread:
+        deliver(store, channel, now=clock, pause=lambda _s: None)
+        others(thread_ts=server.messages[0]["ts"])
+        reply = Intent("slack:C1", "thread", "s0:1", 1, facts(transition="resolved"))
+        put(store, [reply])
+    server.faults[:] = ["accepted_then_dropped"]
+    deliver(store, channel, now=clock, pause=lambda _s: None)
+    if not in_thread:
+        others()
+    for _ in range(4):
+        clock.at += timedelta(seconds=80)
+        deliver(store, channel, now=clock, pause=lambda _s: None)
+    ours = [m for m in server.messages if m["metadata"]]
+    assert len(ours) == (2 if in_thread else 1)
+    assert {row.state for row in store.rows(select(notification))} == {"sent"}
 
 
 def test_a_refusal_by_configuration_keeps_the_rows_and_names_the_place(

@@ -13,6 +13,8 @@ from alerts.channels import AmbiguousError, MisconfiguredError, NotSentError, Po
 from alerts.messages import Message
 
 TIMEOUT_S = 10
+# Five thousand messages are looked through before a message counts as not landed.
+_PAGE, _PAGES = 200, 25
 _EVENT = "tidegauge"
 _LIMITED = {"ratelimited", "rate_limited"}
 _UNSURE = {"fatal_error", "internal_error", "service_unavailable", "request_timeout"}
@@ -60,19 +62,25 @@ class SlackChannel:
         return Posted(str(answer["channel"]), str(answer["ts"]))
 
     def find(self, key: str, thread: Posted | None) -> Posted | None:
+        """Page by page: in a busy channel others have written since, in a long thread before."""
         arguments: dict[str, Any] = {
             "channel": self._channel,
             "include_all_metadata": True,
-            "limit": 100,
+            "limit": _PAGE,
         }
         method = "conversations_history"
         if thread is not None:
             method, arguments["ts"] = "conversations_replies", thread.ts
-        answer = self._call(method, arguments)
-        for message in answer.get("messages") or []:
-            payload = (message.get("metadata") or {}).get("event_payload") or {}
-            if payload.get("k") == key:
-                return Posted(self._channel, str(message["ts"]))
+        for _ in range(_PAGES):
+            answer = self._call(method, arguments)
+            for message in answer.get("messages") or []:
+                payload = (message.get("metadata") or {}).get("event_payload") or {}
+                if payload.get("k") == key:
+                    return Posted(self._channel, str(message["ts"]))
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return None
+            arguments["cursor"] = cursor
         return None
 
     def verify(self) -> str:
