@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import socket
 import threading
@@ -55,6 +56,40 @@ def test_it_sees_no_file_and_removes_none(tmp_path: Path) -> None:
         == 0
     )
     assert there.read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    "way_out",
+    [
+        # A second root directory, and up from where the first one was.
+        "import os\nos.mkdir('a')\nos.chroot('a')\n"
+        "for _ in range(64): os.chdir('..')\nos.chroot('.')",
+        # Rights anew, in a namespace within.
+        "import ctypes\nassert ctypes.CDLL(None).unshare(0x10000000) == 0",
+        "import ctypes\nassert ctypes.CDLL(None).unshare(0x00020000) == 0",
+        # Signal 0 only asks whether one may.
+        f"import os\nos.kill({os.getpid()}, 0)",
+        "import os\nassert os.getppid() != 0",
+    ],
+)
+def test_there_is_no_way_out(way_out: str) -> None:
+    assert passes("", way_out, "").value == 0
+
+
+def test_a_signal_to_its_group_reaches_only_its_own() -> None:
+    assert passes("", "import os\nassert os.getpgrp() == os.getpid() == 1", "") == PASS
+
+
+def test_code_that_waits_is_ended_with_all_that_it_began() -> None:
+    waits = "import ctypes, time\nctypes.CDLL(None).prctl(1, 0, 0, 0, 0)\ntime.sleep(600)"
+    found = passes("", waits, "")
+    assert (found.value, found.reason) == (0.0, "timeout")
+
+
+def test_code_cannot_say_that_there_is_no_sandbox() -> None:
+    for status in (77, 78):
+        found = passes("", f"import os\nos._exit({status})", "")
+        assert (found.value, found.reason) == (0.0, "failed")
 
 
 def test_it_reaches_nobody() -> None:
