@@ -2,8 +2,8 @@
 
 Written apart from the detectors: numbers come from the generators of `phonenumbers` and from our
 own arithmetic of check digits, the sentences from people's ways of writing to a shop's assistant.
-``half`` 0 was looked at while detectors were mended; half 1, other sentences, formats and seeds,
-is what is claimed.
+The halves differ in sentences and seeds. Both were written after the patterns; one mistake that
+half 1 showed ("whitelist" held a telephone's word) was mended, so neither is untouched any more.
 """
 
 from __future__ import annotations
