@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 DEMO := $(if $(wildcard demo.toml),--config demo.toml)
 
-.PHONY: help setup run up down test test-all storm lint format bench bench-detection bench-review bench-safety bench-judge faults peers lock clean
+.PHONY: help setup run up down test test-all storm lint format bench bench-detection bench-review bench-safety bench-judge bench-embedding faults peers lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,7 +51,7 @@ test-all: $(INSTALLED)  ## the suite with its long storms
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -q -m "not storm"
 
-storm: $(INSTALLED)  ## what needs a quiet machine: a live approval, a browser among killed servers
+storm: $(INSTALLED)  ## what needs a quiet machine: a live approval
 	@$(BIN)/python -m pytest -q -m storm
 
 lint: $(INSTALLED)
@@ -66,6 +66,7 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)  ## memory and speed tables
 	@$(BIN)/python -m tests.bench_memory
+	@$(BIN)/python -m tests.bench_profiles
 
 bench-review: $(INSTALLED)  ## what people's labels are worth, on HaluEval
 	@$(BIN)/python -m tests.bench_review
@@ -76,9 +77,13 @@ bench-safety: $(INSTALLED) $(PEERS)  ## what is scanned how fast, and found, bes
 bench-judge: $(INSTALLED)  ## the trained judge beside simpler ones, on HaluEval
 	@$(BIN)/python -m tests.bench_judge
 
+bench-embedding: $(INSTALLED)  ## texts to vectors, beside plain sentence-transformers
+	@$(BIN)/python -m tests.bench_embedding
+
 bench-detection: $(INSTALLED)  ## how small a change is found, and how often nothing is
 	@$(BIN)/python -m tests.bench_detection
 	@$(BIN)/python -m tests.bench_topics
+	@$(BIN)/python -m tests.bench_inputs
 
 faults: $(INSTALLED)  ## a thousand kills of the relay: what was lost, what was doubled
 	@$(BIN)/python -m tests.faults

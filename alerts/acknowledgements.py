@@ -5,16 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, select
 
-from alerts.outbox import Intent, enqueue
+from alerts.outbox import tell_below
 from sql.audit import append
 from sql.errors import ConfigurationError
 from sql.store import Store
-from sql.tables import acknowledgement, incident, notification
-
-# Beyond any sequence of the fold, so that both stories share a thread and never a key.
-_SEQUENCE = 10_000
+from sql.tables import acknowledgement, incident
 
 
 def find_incident(store: Store, text: str) -> Row[Any]:
@@ -72,16 +69,16 @@ def acknowledge(
         known = select(table.actor).where(*mine, table.actor == actor, table.action_id == action)
         if connection.execute(known).first() is not None:
             return False
-        earlier = connection.scalar(select(func.count()).select_from(acknowledgement).where(*mine))
         store.upsert(connection, acknowledgement, [row], keep=True)
         append(connection, actor, "acknowledge", subject, {"action": action}, now)
-        facts = {**found.body, "transition": "acknowledged", "by": actor, "comment": comment}
-        told = connection.execute(
-            select(notification.c.channel).where(notification.c.subject == subject).limit(1)
-        ).first()
-        if told is not None:
-            intent = Intent(told.channel, "thread", subject, _SEQUENCE + int(earlier or 0), facts)
-            enqueue(store, connection, [intent], now)
+        facts = {
+            **found.body,
+            "transition": "acknowledged",
+            "members": [subject],
+            "by": actor,
+            "comment": comment,
+        }
+        tell_below(store, connection, found.thread, facts, now)
     return True
 
 

@@ -1,18 +1,23 @@
-"""The tables ``[[rules]]``, ``[alerts]`` and ``[slack]`` of the configuration, checked."""
+"""The tables of the configuration that say what is told, and where; checked."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import time, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from alerts.routes import DAYS, Day, Route
 from alerts.rules import Rule
+from alerts.silences import matcher
 from sql.errors import ConfigurationError
 
 _T = TypeVar("_T", bound=BaseModel)
+_MENTION = r"^([USW][A-Z0-9]{2,20})?$"
 
 
 class _Table(BaseModel):
@@ -67,13 +72,74 @@ class AlertsTable(_Table):
     max_posts_per_run: Annotated[int, Field(ge=1, le=50)] = Field(
         10, description="more new incidents in one run become one digest"
     )
-    file: str = Field("reports/alerts.jsonl", description="where the file sink writes")
+    file: str = Field(
+        "reports/alerts.jsonl", description="where the file sink writes; - is the standard output"
+    )
+    alive: bool = Field(True, description="a sign of life each week, so that silence means health")
+    page: str = Field("", description="address of the incidents page, linked from each message")
 
 
 class SlackTable(_Table):
     """``[slack]``; the token comes from SLACK_BOT_TOKEN or the connection `slack_alerts`."""
 
-    channel: str = Field("", description="channel id; empty: the file sink alone")
+    channel: str = Field(
+        "",
+        description="channel id; empty: the file sink alone; webhook: an incoming webhook, "
+        "SLACK_WEBHOOK_URL, which can neither thread nor look before it repeats",
+    )
+    charts: bool = Field(True, description="a picture of the series in each incident's thread")
+    buttons: bool = Field(
+        False, description="acknowledge and silence; needs `tidegauge slack listen`"
+    )
+
+
+class PagerDutyTable(_Table):
+    """``[pagerduty]``: incidents are paged as well; the key comes from PAGERDUTY_ROUTING_KEY."""
+
+    severity: Literal["warning", "critical"] = Field("critical", description="page from here on")
+
+
+class WebhookTable(_Table):
+    """``[webhooks.<name>]``: told as well, signed with TIDEGAUGE_WEBHOOK_SECRET."""
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    severity: Literal["warning", "critical"] = Field("warning", description="tell from here on")
+    private: bool = Field(
+        False, description="the address may be within your own network, and plain http"
+    )
+
+
+class RouteTable(_Table):
+    """One ``[[routes]]``: the first that fits an incident says where it is told."""
+
+    match: tuple[str, ...] = Field((), description="as of a silence: feature=answer, rule=~cost.*")
+    days: tuple[Day, ...] = DAYS
+    begins: time = Field(time(0), description="by the suite's timezone")
+    ends: time = Field(time(0), description="before or at begins: on the next day")
+    channel: str = Field("", description="empty: [slack] channel")
+    mention: Annotated[str, Field(pattern=_MENTION)] = Field(
+        "", description="id of a user (U…) or user group (S…) that is called"
+    )
+    escalate_after_minutes: Annotated[int, Field(ge=5, le=10_080)] | None = None
+    escalate_channel: str = Field("", description="empty: below the message")
+    escalate_mention: Annotated[str, Field(pattern=_MENTION)] = ""
+    repeat_after_hours: Annotated[float, Field(ge=1, le=720)] | None = None
+
+    def route(self, zone: str) -> Route:
+        minutes, hours = self.escalate_after_minutes, self.repeat_after_hours
+        return Route(
+            tuple(matcher(text) for text in self.match),
+            self.days,
+            self.begins,
+            self.ends,
+            zone,
+            self.channel,
+            self.mention,
+            None if minutes is None else timedelta(minutes=minutes),
+            self.escalate_channel,
+            self.escalate_mention,
+            None if hours is None else timedelta(hours=hours),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +149,9 @@ class AlertConfiguration:
     rules: tuple[Rule, ...]
     alerts: AlertsTable
     slack: SlackTable
+    pagerduty: PagerDutyTable | None = None
+    webhooks: Mapping[str, WebhookTable] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
 
     @property
     def channel(self) -> str:
@@ -91,9 +160,15 @@ class AlertConfiguration:
 
 
 def parse(
-    rules: Sequence[Mapping[str, Any]], alerts: Mapping[str, Any], slack: Mapping[str, Any]
+    rules: Sequence[Mapping[str, Any]],
+    alerts: Mapping[str, Any],
+    slack: Mapping[str, Any],
+    pagerduty: Mapping[str, Any] | None = None,
+    webhooks: Mapping[str, Mapping[str, Any]] | None = None,
+    routes: Sequence[Mapping[str, Any]] = (),
+    zone: str = "UTC",
 ) -> AlertConfiguration:
-    """Check the three tables.
+    """Check the tables.
 
     Raises:
         ConfigurationError: a key or value is not allowed, or two rules share a name.
@@ -112,11 +187,39 @@ def parse(
                 raise ConfigurationError(
                     f"inhibits: there is no rule {other!r}", where=f"[[rules]] {rule.name}"
                 )
+    for rule in made:
+        _known_place(rule.channel, webhooks or {}, f"[[rules]] {rule.name}")
     return AlertConfiguration(
         tuple(made),
         _checked(AlertsTable, alerts, "[alerts]"),
         _checked(SlackTable, slack, "[slack]"),
+        None if pagerduty is None else _checked(PagerDutyTable, pagerduty, "[pagerduty]"),
+        {
+            name: _checked(WebhookTable, table, f"[webhooks.{name}]")
+            for name, table in (webhooks or {}).items()
+        },
+        tuple(_route(raw, number, webhooks or {}, zone) for number, raw in enumerate(routes, 1)),
     )
+
+
+def _route(raw: Mapping[str, Any], number: int, webhooks: Mapping[str, Any], zone: str) -> Route:
+    where = f"[[routes]] number {number}"
+    table = _checked(RouteTable, raw, where)
+    for channel in (table.channel, table.escalate_channel):
+        _known_place(channel, webhooks, where)
+    return table.route(zone)
+
+
+def _known_place(channel: str, webhooks: Mapping[str, Any], where: str) -> None:
+    """Is it a channel that exists?"""
+    kind, _, name = channel.partition(":")
+    known = re.fullmatch(r"|file|pagerduty|slack:([A-Z0-9]+|webhook)", channel)
+    if not known and not (kind == "webhook" and name in webhooks):
+        raise ConfigurationError(
+            f"channel: there is no place {channel!r}",
+            where=where,
+            mend="file, slack:<channel id>, slack:webhook, pagerduty or webhook:<name of a table>",
+        )
 
 
 def _checked(model: type[_T], raw: Mapping[str, Any], where: str) -> _T:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from alerts.configuration import AlertConfiguration
-from alerts.incidents import Seen, State, fingerprint, fold
-from alerts.outbox import enqueue
+from alerts.escalation import followed
+from alerts.history import HISTORY, announce, fold_all, keep, open_beside
+from alerts.outbox import enqueue, sequences
+from alerts.routing import is_machine, routed
 from alerts.rules import Decision, Rule, Verdict, decide
-from alerts.telling import Judged, Story, facts_of, fresh_of, group_of, intents_of
+from alerts.telling import Judged, Story, fresh_of, placed, telling_of
 from sql.measurement import Measurement, Status, labels_key
 from sql.store import Store
-from sql.tables import evaluation, incident
+from sql.tables import evaluation, notification
 from sql.tables import measurement as measurement_table
-from sql.window import Grain, Window
+from sql.window import Window
 
-# A year's memory for the sequential detector and for the fold; older evidence is forgotten.
-_HISTORY = timedelta(days=400)
+# Published beside a scorer's means: its reason names what a fall is likely due to.
+_CAUSE = "quality.cause"
 _MONITOR_ERROR = Rule(
     name="monitor_error",
     metric="monitor.error",
@@ -32,6 +34,22 @@ _MONITOR_ERROR = Rule(
     clear_after=1,
     title="A monitor could not measure",
     first_step="Read the task's log: it names the monitor, the kind of error and its place.",
+)
+
+
+# What makes a verdict another one; the same said again is no new version.
+_SAID = (
+    "verdict",
+    "severity",
+    "value",
+    "low",
+    "high",
+    "n",
+    "baseline",
+    "threshold",
+    "evidence",
+    "reason",
+    "rule_digest",
 )
 
 
@@ -71,14 +89,18 @@ def evaluate(
         ]
         judged = _judge(connection, configuration, items, window)
         judged += _monitor_errors(items, window, monitors)
-        _record(store, connection, judged, now)
-        stories = _fold_all(connection, configuration, judged, window)
-        _save(store, connection, configuration, stories, now)
-        fresh = fresh_of(stories, window, configuration, now)
-        beside = _open_beside(connection, window)
-        told = intents_of(fresh, configuration, window, beside, " ".join(sorted(monitors)))
-        sent = enqueue(store, connection, told, now)
-    kinds = [transition.kind for _, transition, _ in fresh]
+        _record(store, connection, judged, window, now)
+        stories = fold_all(connection, configuration, judged, window)
+        keep(store, connection, configuration, stories, now)
+        opened_in = _opened_in(connection, stories)
+        fresh = fresh_of(stories, window, configuration, opened_in, now)
+        beside = open_beside(connection, window)
+        told = telling_of(fresh, configuration, window, beside, " ".join(sorted(monitors)))
+        announce(connection, fresh, told.threads)
+        free = sequences(connection, [intent.subject for intent in told.intents])
+        out = routed(placed(told.intents, free), configuration)
+        sent = enqueue(store, connection, [*out, *followed(connection, out)], now)
+    kinds = [one.kind for one in fresh]
     return EvaluationReport(
         evaluations=len(judged),
         breaches=sum(entry.decision.verdict is Verdict.BREACH for entry in judged),
@@ -86,6 +108,27 @@ def evaluate(
         resolved=kinds.count("resolved"),
         notifications=sent,
     )
+
+
+def _opened_in(connection: Connection, stories: Sequence[Story]) -> dict[str, str]:
+    """Subject of a message that opened incidents → the channel where people read it."""
+    threads = {
+        kept.thread
+        for story in stories
+        for kept in (*(before for _, before in story.incidents), *story.gone)
+        if kept is not None and kept.thread
+    }
+    table = notification.c
+    query = (
+        select(table.subject, table.channel)
+        .where(table.subject.in_(sorted(threads)), table.kind.in_(("root", "digest")))
+        .order_by(table.created_at)
+    )
+    return {
+        subject: channel
+        for subject, channel in (connection.execute(query) if threads else ())
+        if not is_machine(channel)
+    }
 
 
 # ── verdicts ─────────────────────────────────────────────────────────────────────────────────
@@ -105,10 +148,12 @@ def _judge(
     ]
     metrics = {item.metric for rule, item in pairs if rule.decision == "sequential"}
     history = _evidence(connection, metrics, window)
+    causes = {i.labels["scorer"]: i.reason for i in items if i.metric == _CAUSE and i.value}
     judged = []
     for rule, item in pairs:
         earlier = history.get((item.metric, item.labels_key), [])
-        judged.append(Judged(rule, item, item.labels, decide(rule, item, earlier)))
+        cause = causes.get(item.labels.get("scorer", ""), "")
+        judged.append(Judged(rule, item, item.labels, decide(rule, item, earlier), cause))
     muted = {
         name
         for entry in judged
@@ -136,7 +181,7 @@ def _evidence(
         .where(
             table.metric.in_(sorted(metrics)),
             table.grain == window.grain.value,
-            table.window_start >= window.start - _HISTORY,
+            table.window_start >= window.start - HISTORY,
             table.window_start < window.start,
         )
         .order_by(table.window_start)
@@ -168,128 +213,60 @@ def _monitor_errors(
     return judged
 
 
-def _record(store: Store, connection: Connection, judged: Sequence[Judged], now: datetime) -> None:
+def _record(
+    store: Store,
+    connection: Connection,
+    judged: Sequence[Judged],
+    window: Window,
+    now: datetime,
+) -> None:
+    """Keep what is said, beside what was said before: a verdict that changes is a new version."""
+    before = _standing(connection, judged, window)
     rows = []
     for entry in judged:
-        item = entry.item
-        rows.append(
-            {
-                "rule": entry.rule.name,
-                "labels": labels_key(entry.labels),
-                "grain": item.window.grain.value,
-                "window_start": item.window.start,
-                "version": 1,
-                "window_end": item.window.end,
-                "metric": item.metric,
-                "verdict": entry.decision.verdict.value,
-                "severity": entry.rule.severity,
-                "value": item.value,
-                "low": item.low,
-                "high": item.high,
-                "n": item.n,
-                "baseline": item.baseline,
-                "threshold": entry.decision.threshold,
-                "evidence": entry.decision.evidence,
-                "reason": entry.decision.reason,
-                "rule_digest": entry.rule.digest,
-                "evaluated_at": now,
-            }
-        )
+        row = _row(entry, now)
+        old = before.get((row["rule"], row["labels"]))
+        if old is None or any(getattr(old, name) != row[name] for name in _SAID):
+            rows.append({**row, "version": 1 if old is None else old.version + 1})
     store.upsert(connection, evaluation, rows)
 
 
-# ── incidents ────────────────────────────────────────────────────────────────────────────────
-
-
-def _fold_all(
-    connection: Connection,
-    configuration: AlertConfiguration,
-    judged: Sequence[Judged],
-    window: Window,
-) -> list[Story]:
+def _standing(
+    connection: Connection, judged: Sequence[Judged], window: Window
+) -> dict[tuple[str, str], Row[Any]]:
+    """(rule, labels) → the last version of this window's verdict."""
     table = evaluation.c
     query = (
-        select(
-            table.rule, table.labels, table.window_start, table.verdict, table.severity, table.value
-        )
+        select(evaluation)
         .where(
             table.rule.in_(sorted({entry.rule.name for entry in judged})),
             table.grain == window.grain.value,
-            table.window_start >= window.start - _HISTORY,
+            table.window_start == window.start,
         )
-        .order_by(table.window_start)
+        .order_by(table.version)
     )
-    seen: dict[tuple[str, str], list[Seen]] = defaultdict(list)
-    for rule, labels, start, verdict, severity, value in connection.execute(query):
-        seen[rule, labels].append(Seen(start, Verdict(verdict), severity, value))
-    stories = []
-    for entry in judged:
-        windows = seen[entry.rule.name, labels_key(entry.labels)]
-        if all(one.verdict is not Verdict.BREACH for one in windows):
-            continue
-        folded = fold(entry.rule, windows, reopen_windows=configuration.alerts.reopen_windows)
-        if folded.incidents:
-            stories.append(Story(entry, fingerprint(entry.rule, entry.labels), folded))
-    return stories
+    return {(row.rule, row.labels): row for row in connection.execute(query)}
 
 
-def _save(
-    store: Store,
-    connection: Connection,
-    configuration: AlertConfiguration,
-    stories: Sequence[Story],
-    now: datetime,
-) -> None:
-    rows = []
-    for story in stories:
-        rule, labels = story.entry.rule, story.entry.labels
-        for one in story.folded.incidents:
-            rows.append(
-                {
-                    "fingerprint": story.fingerprint,
-                    "generation": one.generation,
-                    "rule": rule.name,
-                    "metric": rule.metric,
-                    "labels": labels_key(labels),
-                    "grain": story.entry.item.window.grain.value,
-                    "state": one.state.value,
-                    "severity": one.severity,
-                    "group_key": group_of(configuration, labels),
-                    "opened_window": one.opened,
-                    "last_window": one.last,
-                    "resolved_window": one.resolved,
-                    "windows": one.windows,
-                    "worst_value": one.worst,
-                    "last_value": one.value,
-                    "body": facts_of(story, one, configuration),
-                    "updated_at": now,
-                }
-            )
-    store.upsert(connection, incident, rows)
-
-
-def _open_beside(connection: Connection, window: Window) -> list[dict[str, str]]:
-    """Incidents of any job and grain that are open as the window ends, the newest first.
-
-    A reader of one incident wants to know of the others: quality that falls while the provider's
-    answers move has a likely cause. Nothing is muted for it.
-    """
-    table = incident.c
-    rows = connection.execute(
-        select(table.fingerprint, table.rule, table.labels, table.grain, table.opened_window)
-        .where(
-            table.state == State.OPEN.value,
-            table.opened_window < window.end,
-        )
-        .order_by(table.opened_window.desc(), table.rule, table.labels)
-    )
-    return [
-        {
-            "fingerprint": row.fingerprint,
-            "incident": row.fingerprint[:10],
-            "rule": row.rule,
-            "labels": " ".join(str(value) for value in json.loads(row.labels).values()),
-            "since": Window.containing(row.opened_window, Grain(row.grain), window.zone).label,
-        }
-        for row in rows
-    ]
+def _row(entry: Judged, now: datetime) -> dict[str, Any]:
+    item = entry.item
+    return {
+        "rule": entry.rule.name,
+        "labels": labels_key(entry.labels),
+        "grain": item.window.grain.value,
+        "window_start": item.window.start,
+        "window_end": item.window.end,
+        "metric": item.metric,
+        "verdict": entry.decision.verdict.value,
+        "severity": entry.rule.severity,
+        "value": item.value,
+        "low": item.low,
+        "high": item.high,
+        "n": item.n,
+        "baseline": item.baseline,
+        "threshold": entry.decision.threshold,
+        "evidence": entry.decision.evidence,
+        "reason": entry.decision.reason,
+        "rule_digest": entry.rule.digest,
+        "evaluated_at": now,
+    }

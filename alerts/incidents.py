@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from alerts.rules import Rule, Verdict
 from sql.types import canonical_json
@@ -20,27 +21,27 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One window's verdict: when it began, what it said, how bad, and the value."""
+    """One window's verdict: when it began, what it said, how bad, and the value.
+
+    Args:
+        ordinal: place in the calendar (`Window.ordinal`): a window that is missing counts, too.
+    """
 
     window_start: datetime
+    ordinal: int
     verdict: Verdict
     severity: str = "warning"
     value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
-    """A change people should hear of: opened, reopened, severity_up or resolved."""
-
-    kind: str
-    generation: int
-    sequence: int
-    window_start: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Incident:
-    """What the fold knows of one generation of one series' trouble."""
+    """What the fold knows of one generation of one series' trouble.
+
+    Args:
+        opened: start of the window whose breach opened it.
+        last: start of the last window that said something of it.
+    """
 
     generation: int
     state: State
@@ -51,14 +52,6 @@ class Incident:
     worst: float | None
     value: float | None
     resolved: datetime | None = None
-
-
-@dataclass(slots=True)
-class Folded:
-    """The outcome of `fold`."""
-
-    incidents: list[Incident] = field(default_factory=list)
-    transitions: list[Transition] = field(default_factory=list)
 
 
 def fingerprint(rule: Rule, labels: Mapping[str, str]) -> str:
@@ -72,37 +65,29 @@ def fingerprint(rule: Rule, labels: Mapping[str, str]) -> str:
     return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
 
 
-def fold(rule: Rule, seen: Iterable[Seen], *, reopen_windows: int = 3) -> Folded:
-    """Walk the windows in order.
+def fold(rule: Rule, seen: Iterable[Seen], *, reopen_windows: int = 3) -> list[Incident]:
+    """Walk the windows in order; the incidents, numbered from 1.
 
     Opening takes ``rule.breaches_to_open`` breaches in a row, resolving ``rule.clear_after`` clear
     windows in a row; windows that say nothing (no data, an error, inconclusive) neither open nor
     close, and do not break a row. A breach within ``reopen_windows`` windows of a resolve reopens
     the same generation; a later one is a new generation.
     """
-    folded = Folded()
+    over: list[Incident] = []
     current: Incident | None = None
-    breaches = clears = since_resolve = sequence = 0
+    breaches = clears = resolved_at = 0
     for window in sorted(seen, key=lambda entry: entry.window_start):
         active = current is not None and current.state is not State.RESOLVED
-        if current is not None and not active:
-            since_resolve += 1
         if window.verdict is Verdict.BREACH:
             clears, breaches = 0, breaches + 1
             if current is not None and active:
-                current, rose = _continued(current, window, rule)
-                if rose:
-                    sequence = _tell(folded, "severity_up", current, sequence, window)
+                current = _continued(current, window, rule)
             elif breaches >= rule.breaches_to_open:
-                if current is not None and since_resolve <= reopen_windows:
-                    again = replace(current, state=State.OPEN, resolved=None)
-                    current, _ = _continued(again, window, rule)
-                    sequence = _tell(folded, "reopened", current, sequence, window)
+                if current is not None and window.ordinal - resolved_at <= reopen_windows:
+                    current = _continued(replace(current, resolved=None), window, rule)
                 else:
-                    if current is not None:
-                        folded.incidents.append(current)
+                    over += [] if current is None else [current]
                     current = _opened(current, window, breaches)
-                    sequence = _tell(folded, "opened", current, 0, window)
         elif window.verdict is Verdict.CLEAR:
             breaches = 0
             if current is not None and active:
@@ -112,11 +97,8 @@ def fold(rule: Rule, seen: Iterable[Seen], *, reopen_windows: int = 3) -> Folded
                 )
                 if clears >= rule.clear_after:
                     current = replace(current, state=State.RESOLVED, resolved=window.window_start)
-                    since_resolve = clears = 0
-                    sequence = _tell(folded, "resolved", current, sequence, window)
-    if current is not None:
-        folded.incidents.append(current)
-    return folded
+                    resolved_at, clears = window.ordinal, 0
+    return over if current is None else [*over, current]
 
 
 def _opened(previous: Incident | None, window: Seen, breaches: int) -> Incident:
@@ -132,9 +114,9 @@ def _opened(previous: Incident | None, window: Seen, breaches: int) -> Incident:
     )
 
 
-def _continued(current: Incident, window: Seen, rule: Rule) -> tuple[Incident, bool]:
+def _continued(current: Incident, window: Seen, rule: Rule) -> Incident:
     rose = current.severity == "warning" and window.severity == "critical"
-    longer = replace(
+    return replace(
         current,
         state=State.OPEN,
         severity="critical" if rose else current.severity,
@@ -143,7 +125,6 @@ def _continued(current: Incident, window: Seen, rule: Rule) -> tuple[Incident, b
         worst=_worse(rule.direction, current.worst, window.value),
         value=window.value,
     )
-    return longer, rose
 
 
 def _worse(direction: str, old: float | None, new: float | None) -> float | None:
@@ -154,7 +135,72 @@ def _worse(direction: str, old: float | None, new: float | None) -> float | None
     return max(old, new)
 
 
-def _tell(folded: Folded, kind: str, incident: Incident, sequence: int, window: Seen) -> int:
-    transition = Transition(kind, incident.generation, sequence, window.window_start)
-    folded.transitions.append(transition)
-    return sequence + 1
+# ── from one fold to the next ────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An incident as it was kept after an earlier fold, with what people were told of it.
+
+    Args:
+        told: ``""`` (nothing), ``open`` or ``resolved``.
+        thread: subject of the message that told of it first; ``""`` before that.
+        body: its last facts.
+    """
+
+    generation: int
+    opened: datetime
+    last: datetime
+    told: str = ""
+    told_severity: str = ""
+    thread: str = ""
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+def matched(
+    incidents: Sequence[Incident], kept: Sequence[Kept], since: datetime
+) -> tuple[list[tuple[Incident, Kept | None]], list[Kept]]:
+    """Give each incident the generation that it was kept under.
+
+    An incident is the one that it overlaps in time: a late window that opens it earlier, or an
+    older one that is found after it, renames nothing that people were told of.
+
+    Args:
+        since: where the history that was folded begins; what was kept before it stays as it is.
+
+    Returns:
+        the incidents with what was kept of each, and what is kept and no longer so: a window
+        that was measured again took its reason away, or two grew into one.
+    """
+    left = [one for one in kept if one.last >= since]
+    pairs: list[tuple[Incident, Kept | None]] = []
+    # The newest first: where one has become two, people know of the one that goes on.
+    for incident in reversed(incidents):
+        over = [one for one in left if one.opened <= incident.last and incident.opened <= one.last]
+        same = max(over, key=lambda one: (one.told == "open", one.opened), default=None)
+        if same is not None:
+            left.remove(same)
+            opened = same.opened if same.opened < since else incident.opened
+            incident = replace(incident, generation=same.generation, opened=opened)
+        pairs.append((incident, same))
+    number = max((one.generation for one in kept), default=0)
+    found: list[tuple[Incident, Kept | None]] = []
+    for incident, same in reversed(pairs):
+        number += same is None
+        found.append((incident if same else replace(incident, generation=number), same))
+    return found, left
+
+
+def news(incident: Incident, kept: Kept | None) -> str:
+    """What people have not been told yet: opened, reopened, severity_up, resolved or nothing.
+
+    What began and ended before anybody was told was never news.
+    """
+    told, severity = ("", "") if kept is None else (kept.told, kept.told_severity)
+    if incident.state is State.RESOLVED:
+        return "resolved" if told == "open" else ""
+    if incident.state is State.RECOVERING:
+        return ""
+    if told != "open":
+        return "reopened" if told else "opened"
+    return "severity_up" if severity == "warning" and incident.severity == "critical" else ""

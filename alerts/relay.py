@@ -16,11 +16,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, select, type_coerce, update
+from sqlalchemy import Connection, Row, func, select, update
 
+from alerts import charts, editing
 from alerts.channels import AmbiguousError, Channel, MisconfiguredError, NotSentError, Posted
-from alerts.messages import render
-from alerts.silences import SILENCED, held_until
+from alerts.coalescing import TOLD_IN, coalesce
+from alerts.escalation import ESCALATION, REPEAT
+from alerts.messages import Message, render
+from alerts.outbox import EDIT, SILENCED
+from alerts.routing import is_machine
+from alerts.silences import held_until
 from alerts.silences import read as read_silences
 from sql.store import Store
 from sql.tables import incident, notification
@@ -28,6 +33,10 @@ from sql.tables import incident, notification
 QUIET = timedelta(seconds=70)
 _KEEP = timedelta(days=7)
 _PACE_S = 1.1
+# Kinds that stand below the message that opened their story.
+_COURTESY = (charts.KIND, EDIT)
+_BELOW = ("thread", *_COURTESY, ESCALATION, REPEAT)
+_WAITING = ("pending", "inflight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,7 @@ def deliver(
     sent, blocked, refused = 0, set[str](), set[str]()
     last: dict[str, float] = {}
     dead = _bury(store, now())
+    coalesce(store, {name for name in channels if not is_machine(name)}, now())
     while True:
         row = _claim(store, owner, now(), blocked | refused, set(channels), quiet)
         if row is None:
@@ -72,15 +82,14 @@ def deliver(
         sent += outcome == "sent"
         if outcome == "refused":
             refused.add(row.channel)
-        elif outcome != "sent":
+        elif outcome == "waiting":
             blocked.add(row.channel)
     waiting = len(store.rows(_open_rows()))
     return DeliveryReport(sent, waiting, dead, tuple(sorted(refused)))
 
 
 def _open_rows() -> Any:
-    states = ("pending", "inflight")
-    return select(notification.c.delivery_key).where(notification.c.state.in_(states))
+    return select(notification.c.delivery_key).where(notification.c.state.in_(_WAITING))
 
 
 def _bury(store: Store, now: datetime) -> int:
@@ -88,8 +97,9 @@ def _bury(store: Store, now: datetime) -> int:
         buried = connection.execute(
             update(notification)
             .where(
-                notification.c.state.in_(("pending", "inflight")),
-                notification.c.created_at < now - _KEEP,
+                notification.c.state.in_(_WAITING),
+                func.coalesce(notification.c.first_attempt_at, notification.c.created_at)
+                < now - _KEEP,
                 # A silence may be longer than an outage is waited for.
                 notification.c.last_error != SILENCED,
             )
@@ -116,11 +126,18 @@ def _claim(
         query = (
             select(notification)
             .where(
-                table.state.in_(("pending", "inflight")),
+                table.state.in_(_WAITING),
                 table.next_at <= now,
                 table.channel.in_(sorted(known - blocked)),
             )
-            .order_by(table.created_at, table.kind, table.sequence, table.delivery_key)
+            # A picture or an edit never stands before words.
+            .order_by(
+                table.kind.in_(_COURTESY),
+                table.created_at,
+                table.kind,
+                table.sequence,
+                table.delivery_key,
+            )
             .limit(1)
         )
         if store.dialect == "postgresql":
@@ -163,18 +180,29 @@ def _hidden(
     until = held_until(row.kind, row.payload, read_silences(store, at=now), now)
     if until is not None:
         return {"next_at": until, "last_error": SILENCED}
-    table = notification.c
-    if row.kind == "root" and row.last_error == SILENCED and _all_over(connection, row):
+    going_on = row.kind != "thread" or row.payload["transition"] == "unsilenced"
+    if going_on and row.last_error == SILENCED and _all_over(connection, row):
         return {"state": "unsaid"}
-    if row.kind == "thread":
-        opening = connection.execute(select(table.state).where(*_opening(row))).scalars().all()
-        if opening and set(opening) == {"unsaid"}:
+    if row.kind == EDIT and _edited_again(connection, row):
+        return {"state": "unsaid"}
+    if row.kind in _BELOW:
+        opening = _openings(connection, row)
+        if opening and all(one.state == "unsaid" for one in opening):
             return {"state": "unsaid"}
     return None
 
 
+def _edited_again(connection: Connection, row: Row[Any]) -> bool:
+    """Does a later edit of the same message wait? It will say all that this one would."""
+    table = notification.c
+    later = (table.channel == row.channel, table.subject == row.subject, table.kind == EDIT)
+    waiting = (table.state == "pending", table.sequence > row.sequence)
+    found = connection.execute(select(table.delivery_key).where(*later, *waiting).limit(1))
+    return found.first() is not None
+
+
 def _all_over(connection: Connection, row: Row[Any]) -> bool:
-    """Has every incident that the message would open ended while it was silenced?"""
+    """Has every incident that the message speaks of ended while it was silenced?"""
     table = incident.c
     for subject in row.payload.get("members", ()):
         fingerprint, _, generation = subject.rpartition(":")
@@ -183,7 +211,7 @@ def _all_over(connection: Connection, row: Row[Any]) -> bool:
                 table.fingerprint == fingerprint, table.generation == int(generation)
             )
         )
-        if state != "resolved":
+        if state not in ("resolved", None):
             return False
     return bool(row.payload.get("members"))
 
@@ -197,21 +225,32 @@ def _send(
 ) -> str:
     with store.connect() as connection:
         thread = _thread(connection, row)
-    if row.kind == "thread" and thread is None and _root_waits(store, row):
+        early = row.kind in _BELOW and thread is None and _root_waits(connection, row)
+    if early:
+        # It waits alone, for what it answers may be silenced for long.
         _release(store, row, "root_not_sent", now() + timedelta(seconds=30))
-        return "waiting"
+        return "later"
     try:
         posted = channel.find(row.delivery_key, thread) if row.state == "inflight" else None
         if posted is None:
-            posted = channel.post(row.delivery_key, render(row.kind, row.payload), thread)
+            posted = channel.post(row.delivery_key, _message(store, row, thread), thread)
+    except _NotDrawnError as error:
+        _note(store, row, state="unsaid", last_error=str(error))
+        return "later"
     except NotSentError as error:
         wait = error.wait or min(2.0**row.attempts, 300.0)
         _release(store, row, error.code, now() + timedelta(seconds=wait))
+        if row.kind in _COURTESY and error.wait is None:
+            return "later"
+        _pause_channel(store, row.channel, now() + timedelta(seconds=wait))
         return "waiting"
     except AmbiguousError as error:
         _note(store, row, state="inflight", last_error=error.code, next_at=now() + quiet)
-        return "waiting"
+        return "later" if row.kind in _COURTESY else "waiting"
     except MisconfiguredError as error:
+        if row.kind in _COURTESY:  # it lacks a scope that words do not need
+            _note(store, row, state="unsaid", last_error=error.code)
+            return "later"
         _release(store, row, error.code, now() + timedelta(minutes=5))
         return "refused"
     _note(
@@ -226,36 +265,70 @@ def _send(
     return "sent"
 
 
+def _message(store: Store, row: Row[Any], thread: Posted | None) -> Message:
+    """The row's words, or its picture.
+
+    Raises:
+        _NotDrawnError: there is nothing to draw, nowhere to hang it, or drawing broke.
+    """
+    if row.kind not in _COURTESY:
+        return render(row.kind, row.payload)
+    if thread is None:
+        raise _NotDrawnError("no_thread")
+    try:
+        if row.kind == EDIT:
+            return editing.edited(store, row)
+        return charts.drawn(store, row.payload)
+    except Exception as error:  # a picture is a courtesy: whatever breaks it, words go on
+        raise _NotDrawnError(f"not_drawn:{type(error).__name__}") from None
+
+
+class _NotDrawnError(Exception):
+    """A picture that will not be."""
+
+
 def _thread(connection: Connection, row: Row[Any]) -> Posted | None:
     """Where the story of this subject began, if the message that opened it was sent."""
-    if row.kind != "thread":
+    if row.kind not in _BELOW:
         return None
-    table = notification.c
-    query = select(table.remote_channel, table.remote_ts).where(
-        *_opening(row), table.state == "sent"
-    )
-    root = connection.execute(query.order_by(table.created_at.desc()).limit(1)).first()
-    return Posted(root.remote_channel, root.remote_ts) if root else None
+    sent = [one for one in _openings(connection, row) if one.state == "sent"]
+    return Posted(sent[-1].remote_channel, sent[-1].remote_ts) if sent else None
 
 
-def _opening(row: Row[Any]) -> list[Any]:
-    """The root or digest that names this row's subject among its members."""
+def _openings(connection: Connection, row: Row[Any]) -> list[Row[Any]]:
+    """The root or digest below which this row stands, or what is said in its place."""
     table = notification.c
-    return [
+    mine = (
         table.channel == row.channel,
         table.kind.in_(("root", "digest")),
-        type_coerce(table.payload, Text).contains(f'"{row.subject}"'),
-    ]
+        table.subject == row.subject,
+    )
+    query = select(notification).order_by(table.created_at)
+    found = connection.execute(query.where(*mine)).all()
+    elsewhere = [one.payload[TOLD_IN] for one in found if TOLD_IN in one.payload]
+    instead = connection.execute(query.where(table.delivery_key.in_(elsewhere))).all()
+    return [*(one for one in found if TOLD_IN not in one.payload), *instead]
 
 
-def _root_waits(store: Store, row: Row[Any]) -> bool:
-    return bool(store.rows(_open_rows().where(*_opening(row))))
+def _root_waits(connection: Connection, row: Row[Any]) -> bool:
+    return any(one.state in _WAITING for one in _openings(connection, row))
 
 
 def _release(store: Store, row: Row[Any], code: str, next_at: datetime) -> None:
     """It was certainly not sent; an earlier unknown attempt of this row stays unknown."""
     state = "inflight" if row.state == "inflight" else "pending"
     _note(store, row, state=state, last_error=code, next_at=next_at)
+
+
+def _pause_channel(store: Store, channel: str, until: datetime) -> None:
+    """Whoever relays next waits as long, so that nothing overtakes what was refused."""
+    table = notification.c
+    with store.begin() as connection:
+        connection.execute(
+            update(notification)
+            .where(table.channel == channel, table.state == "pending", table.next_at < until)
+            .values(next_at=until)
+        )
 
 
 def _note(store: Store, row: Row[Any], **values: Any) -> None:

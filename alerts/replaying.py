@@ -45,11 +45,14 @@ def replay(rule: Rule, items: Iterable[Measurement], *, reopen_windows: int = 3)
         seen, earlier = [], list[float | None]()
         for item in mine:
             decision = decide(rule, item, earlier)
-            seen.append(Seen(item.window.start, decision.verdict, rule.severity, item.value))
+            window = item.window
+            seen.append(
+                Seen(window.start, window.ordinal, decision.verdict, rule.severity, item.value)
+            )
             earlier.append(item.evidence)
         folded = fold(rule, seen, reopen_windows=reopen_windows)
         years = len(mine) / LOOKS_PER_YEAR[mine[0].window.grain]
-        found.append(Replayed(mine[0].labels, len(mine), years, tuple(folded.incidents)))
+        found.append(Replayed(mine[0].labels, len(mine), years, tuple(folded)))
     return found
 
 

@@ -14,19 +14,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
+from alerts.outbox import SILENCED, tell_below
 from sql.audit import append
 from sql.errors import ConfigurationError
 from sql.store import Store
-from sql.tables import notification, silence
+from sql.tables import incident, notification, silence
 from sql.types import canonical_json
 
 LONGEST = timedelta(days=30)
-# In a waiting message's ``last_error``: why it waits.
-SILENCED = "silenced"
 _MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.]*)\s*(=~|!=|=)\s*(.*?)\s*", re.DOTALL)
 _WHERE = "tidegauge silence add"
+# Matchers that take an incident of no known rule, mild or grave, take every incident.
+_ANY: tuple[Mapping[str, Any], ...] = tuple(
+    {"labels": {}, "rule": "any-rule-at-all", "metric": "any.metric", "severity": severity}
+    for severity in ("warning", "critical")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,23 @@ class Silence:
 
     def takes(self, facts: Mapping[str, Any]) -> bool:
         """Does it hide the incident with these facts?"""
-        labels = {name: str(value) for name, value in facts["labels"].items()}
-        labels |= {name: str(facts[name]) for name in ("rule", "metric", "severity")}
-        return all(matcher.takes(labels) for matcher in self.matchers)
+        return fits(self.matchers, facts)
+
+
+# What of an incident's facts its labels and these names are matched by.
+_NAMES = ("rule", "metric", "severity")
+
+
+def fits(matchers: Iterable[Matcher], facts: Mapping[str, Any]) -> bool:
+    """Do all of them take the incident with these facts?"""
+    labels = {name: str(value) for name, value in facts["labels"].items()}
+    labels |= {name: str(facts[name]) for name in _NAMES}
+    return all(matcher.takes(labels) for matcher in matchers)
+
+
+def matched_by(some: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of each incident in a message what `fits` looks at: the message carries it as ``about``."""
+    return [{name: facts[name] for name in ("labels", *_NAMES)} for facts in some]
 
 
 def held_until(
@@ -76,14 +94,8 @@ def held_until(
     A message about several incidents waits only when each of them is silenced: one that is not
     must be told, and then names the others beside it.
     """
-    about = {
-        "root": [payload, *payload.get("also", ())],
-        "thread": [payload],
-        "digest": payload.get("incidents", ()),
-    }.get(kind, ())
-    # A digest or a root names ten at most: further ones cannot be judged, so it is told.
-    named = payload.get("total", payload.get("also_total", 0) + 1)
-    if not about or named > len(about):
+    about = payload.get("about") or ([payload] if kind in ("root", "thread") else [])
+    if not about:
         return None
     running = [each for each in silences if each.starts <= now < each.ends]
     ends = []
@@ -151,7 +163,6 @@ def add(
         raise ConfigurationError(
             f"a silence lasts up to {LONGEST.days} days and ends in the future", where=_WHERE
         )
-    nothing: Mapping[str, Any] = {"labels": {}, "rule": "", "metric": "", "severity": ""}
     key_of = [[each.name, each.operator, each.value] for each in matchers]
     body = canonical_json([key_of, starts.isoformat(), ends.isoformat(), author])
     made = Silence(
@@ -162,7 +173,7 @@ def add(
         author,
         comment,
     )
-    if made.takes(nothing) and not everything:
+    if all(made.takes(each) for each in _ANY) and not everything:
         raise ConfigurationError(
             "this would silence everything",
             where=_WHERE,
@@ -181,7 +192,19 @@ def add(
     with store.begin() as connection:
         store.upsert(connection, silence, [row])
         append(connection, author, "silence", made.key, detail, now)
+        _remind(store, connection, made, now)
     return made
+
+
+def _remind(store: Store, connection: Connection, made: Silence, now: datetime) -> None:
+    """What is open and told already is told again if it goes on when the silence ends."""
+    table = incident.c
+    told = select(incident).where(table.announced == "open", table.state != "resolved")
+    for row in connection.execute(told.order_by(table.fingerprint)).all():
+        if made.takes(row.body):
+            subject = f"{row.fingerprint}:{row.generation}"
+            facts = {**row.body, "transition": "unsilenced", "members": [subject]}
+            tell_below(store, connection, row.thread, facts, now, held=made.ends)
 
 
 def end(store: Store, key: str, *, author: str, now: datetime) -> Silence:

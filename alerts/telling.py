@@ -6,42 +6,75 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from alerts.configuration import AlertConfiguration
-from alerts.incidents import Folded, Incident, Transition
+from alerts.incidents import Incident, Kept, news
 from alerts.outbox import Intent
+from alerts.routes import route_of
 from alerts.rules import Decision, Rule
+from alerts.silences import matched_by
 from sql.measurement import Measurement, labels_key
 from sql.window import Window
 
-# So many other open incidents are named in a message.
-_BESIDE = 5
+# So many are named in a message: other open incidents, a root's and a digest's own.
+_BESIDE, _ALSO, _NAMED = 5, 9, 10
+_CALLED = ("mention", "escalate", "repeat_s")
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A measurement with what a rule says of it."""
+    """A measurement with what a rule says of it, and why it is so, where that is known."""
 
     rule: Rule
     item: Measurement
     labels: Mapping[str, str]
     decision: Decision
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A judged series with its whole history folded."""
+    """A judged series with its whole history folded.
+
+    Args:
+        incidents: each with what was kept of it before.
+        gone: kept incidents that the history no longer holds.
+    """
 
     entry: Judged
     fingerprint: str
-    folded: Folded
+    incidents: Sequence[tuple[Incident, Kept | None]]
+    gone: Sequence[Kept]
 
 
-def group_of(configuration: AlertConfiguration, labels: Mapping[str, str]) -> str:
-    return f"{configuration.channel}/{configuration.alerts.source}/{labels.get('feature', '')}"
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A change that people have not been told of.
+
+    Args:
+        kind: opened, reopened, severity_up, resolved, or withdrawn.
+        thread: subject of the message that told of the incident first; ``""`` when it is new.
+        channel: where it is told.
+    """
+
+    kind: str
+    subject: str
+    thread: str
+    channel: str
+    facts: Mapping[str, Any]
+
+
+def channel_of(configuration: AlertConfiguration, rule: Rule) -> str:
+    return rule.channel or configuration.channel
+
+
+def group_of(configuration: AlertConfiguration, entry: Judged) -> str:
+    """Incidents of one group that open together are told in one message."""
+    feature = entry.labels.get("feature", "")
+    return f"{channel_of(configuration, entry.rule)}/{configuration.alerts.source}/{feature}"
 
 
 def facts_of(story: Story, one: Incident, configuration: AlertConfiguration) -> dict[str, Any]:
@@ -73,92 +106,160 @@ def facts_of(story: Story, one: Incident, configuration: AlertConfiguration) -> 
         "owner": rule.owner,
         "first_step": rule.first_step,
         "reason": decision.reason,
+        "cause": story.entry.cause,
         "source": configuration.alerts.source,
     }
 
 
-Fresh = tuple[Story, Transition, Incident]
-
-
 def fresh_of(
-    stories: Sequence[Story], window: Window, configuration: AlertConfiguration, now: datetime
+    stories: Sequence[Story],
+    window: Window,
+    configuration: AlertConfiguration,
+    opened_in: Mapping[str, str],
+    now: datetime,
 ) -> list[Fresh]:
-    """The transitions of this very window, unless it is too old to be news."""
-    horizon = window.shift(configuration.alerts.notify_horizon).end
-    if now > horizon:
-        return []
+    """What the stories hold that people were not told.
+
+    Trouble whose last window lies beyond the horizon is kept and not told: it is no news. That an
+    incident people know of is over is told whenever it is found.
+    """
     fresh = []
     for story in stories:
-        by_generation = {one.generation: one for one in story.folded.incidents}
-        for transition in story.folded.transitions:
-            if transition.window_start == window.start:
-                fresh.append((story, transition, by_generation[transition.generation]))
+        for one, kept in story.incidents:
+            kind = news(one, kept)
+            if not kind or (kind != "resolved" and _old(one, window, configuration, now)):
+                continue
+            subject = f"{story.fingerprint}:{one.generation}"
+            facts = facts_of(story, one, configuration)
+            thread = kept.thread if kept else ""
+            channel = opened_in.get(thread)
+            if channel is None:
+                channel, called = _place(story, facts, configuration, now)
+                facts |= called
+            fresh.append(Fresh(kind, subject, thread, channel, facts))
+        for gone in story.gone:
+            if gone.told == "open":
+                subject = f"{story.fingerprint}:{gone.generation}"
+                channel = opened_in.get(gone.thread, configuration.channel)
+                fresh.append(Fresh("withdrawn", subject, gone.thread, channel, gone.body))
     return fresh
 
 
-def intents_of(
+def _place(
+    story: Story, facts: Mapping[str, Any], configuration: AlertConfiguration, now: datetime
+) -> tuple[str, dict[str, Any]]:
+    """Where it is told, and who is called there: the rule's own channel, a route's, or the one."""
+    route = route_of(configuration.routes, facts, now)
+    if route is None:
+        return channel_of(configuration, story.entry.rule), {}
+    default = route.channel or configuration.channel
+    return story.entry.rule.channel or default, route.told()
+
+
+def _old(one: Incident, window: Window, configuration: AlertConfiguration, now: datetime) -> bool:
+    last = Window.containing(one.last, window.grain, window.zone)
+    return now > last.shift(configuration.alerts.notify_horizon).end
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Messages, and which of them each change is told in.
+
+    Args:
+        threads: subject of an incident → subject of the message that tells of it first.
+    """
+
+    intents: Sequence[Intent]
+    threads: Mapping[str, str]
+
+
+def telling_of(
     fresh: Sequence[Fresh],
     configuration: AlertConfiguration,
     window: Window,
     beside: Sequence[Mapping[str, str]],
     scope: str,
-) -> list[Intent]:
-    """One root a group, its members in it; too many become one digest; the rest goes in threads."""
-    news = [entry for entry in fresh if entry[1].kind == "opened"]
-    later = [entry for entry in fresh if entry[1].kind != "opened"]
-    intents = [_thread(entry, configuration) for entry in later]
+) -> Telling:
+    """One root a group, its members in it; too many become a digest a channel.
+
+    The rest goes in threads: what changed alike for incidents that one message opened is one
+    answer below it. Positions (`Intent.sequence`) are given by `placed`.
+    """
+    threads: dict[str, list[Fresh]] = defaultdict(list)
     groups: dict[str, list[Fresh]] = defaultdict(list)
-    for entry in news:
-        groups[group_of(configuration, entry[0].entry.labels)].append(entry)
-    if len(groups) > configuration.alerts.max_posts_per_run:
-        return [*intents, _digest(news, configuration, window, scope)]
-    return [*intents, *(_root(members, configuration, beside) for members in groups.values())]
+    for one in fresh:
+        if one.thread:
+            threads[f"{one.channel}/{one.thread}/{one.kind}"].append(one)
+        else:
+            feature = one.facts["labels"].get("feature", "")
+            groups[f"{one.channel}/{feature}"].append(one)
+    made = [_thread(members) for members in threads.values()]
+    if len(groups) <= configuration.alerts.max_posts_per_run:
+        opening = [(_root(members, beside), members) for members in groups.values()]
+    else:
+        channels: dict[str, list[Fresh]] = defaultdict(list)
+        for members in groups.values():
+            channels[members[0].channel] += members
+        opening = [(_digest(members, window, scope), members) for members in channels.values()]
+    told = {one.subject: intent.subject for intent, members in opening for one in members}
+    return Telling([*made, *(intent for intent, _ in opening)], told)
 
 
-def _subject(entry: Fresh) -> str:
-    return f"{entry[0].fingerprint}:{entry[2].generation}"
+def placed(intents: Sequence[Intent], free: Mapping[str, int]) -> list[Intent]:
+    """The intents at the next free positions of their stories.
+
+    Args:
+        free: subject → its next free position.
+    """
+    following = dict(free)
+    found = []
+    for intent in intents:
+        found.append(replace(intent, sequence=following[intent.subject]))
+        following[intent.subject] += 1
+    return found
 
 
-def _rank(entry: Fresh) -> tuple[bool, str, str]:
-    return entry[2].severity != "critical", entry[0].entry.rule.metric, entry[0].fingerprint
+def _rank(one: Fresh) -> tuple[bool, str, str]:
+    return one.facts["severity"] != "critical", one.facts["metric"], one.subject
 
 
-def _root(
-    members: Sequence[Fresh],
-    configuration: AlertConfiguration,
-    beside: Sequence[Mapping[str, str]],
-) -> Intent:
-    (story, transition, one), *others = sorted(members, key=_rank)
-    facts = facts_of(story, one, configuration)
-    facts["also"] = [facts_of(other, its, configuration) for other, _, its in others[:9]]
-    facts["also_total"] = len(others)
-    facts["members"] = sorted(_subject(member) for member in members)
-    own = {member[0].fingerprint for member in members}
-    facts["beside"] = [dict(one) for one in beside if one["fingerprint"] not in own][:_BESIDE]
-    channel = story.entry.rule.channel or configuration.channel
-    subject = f"{story.fingerprint}:{one.generation}"
-    return Intent(channel, "root", subject, transition.sequence, facts)
-
-
-def _thread(entry: Fresh, configuration: AlertConfiguration) -> Intent:
-    story, transition, one = entry
-    facts = {**facts_of(story, one, configuration), "transition": transition.kind}
-    channel = story.entry.rule.channel or configuration.channel
-    subject = f"{story.fingerprint}:{one.generation}"
-    return Intent(channel, "thread", subject, transition.sequence, facts)
-
-
-def _digest(
-    news: Sequence[Fresh], configuration: AlertConfiguration, window: Window, scope: str
-) -> Intent:
-    top = sorted(news, key=_rank)[:10]
+def _root(members: Sequence[Fresh], beside: Sequence[Mapping[str, str]]) -> Intent:
+    first, *others = sorted(members, key=_rank)
+    own = {member.facts["fingerprint"] for member in members}
     facts = {
-        "total": len(news),
+        **_with(first, others),
+        "beside": [dict(one) for one in beside if one["fingerprint"] not in own][:_BESIDE],
+    }
+    return Intent(first.channel, "root", first.subject, 0, facts)
+
+
+def _thread(members: Sequence[Fresh]) -> Intent:
+    first, *others = sorted(members, key=_rank)
+    facts = {**_with(first, others), "transition": first.kind}
+    return Intent(first.channel, "thread", first.thread, 0, facts)
+
+
+def _with(first: Fresh, others: Sequence[Fresh]) -> dict[str, Any]:
+    return {
+        **first.facts,
+        "also": [dict(other.facts) for other in others[:_ALSO]],
+        "also_total": len(others),
+        "members": sorted(one.subject for one in (first, *others)),
+        "about": matched_by(one.facts for one in (first, *others)),
+    }
+
+
+def _digest(news: Sequence[Fresh], window: Window, scope: str) -> Intent:
+    ranked = sorted(news, key=_rank)
+    facts = {
+        "total": len(ranked),
         "window": window.label,
-        "incidents": [facts_of(story, one, configuration) for story, _, one in top],
-        "members": sorted(_subject(entry) for entry in news),
+        "incidents": [dict(one.facts) for one in ranked[:_NAMED]],
+        "members": sorted(one.subject for one in ranked),
+        "about": matched_by(one.facts for one in ranked),
+        **{name: ranked[0].facts[name] for name in _CALLED if name in ranked[0].facts},
     }
     # Two jobs of one window each have a digest of their own.
     name = hashlib.sha256(scope.encode()).hexdigest()[:8]
     subject = f"digest:{window.grain.value}:{window.label}:{name}"
-    return Intent(configuration.channel, "digest", subject, 0, facts)
+    return Intent(ranked[0].channel, "digest", subject, 0, facts)

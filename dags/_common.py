@@ -33,7 +33,13 @@ from sql.window import Grain, Window
 
 # A day that has not landed by then is measured as it is: the gap becomes a finding.
 PATIENCE = timedelta(hours=6)
-SLACK_CONNECTION = "slack_alerts"
+# Airflow's connection → the variables that its password and its extra `base_url` stand for.
+ALERT_CONNECTIONS = {
+    "slack_alerts": ("SLACK_BOT_TOKEN", "SLACK_API_URL"),
+    "slack_webhook": ("SLACK_WEBHOOK_URL", ""),
+    "pagerduty_alerts": ("PAGERDUTY_ROUTING_KEY", "PAGERDUTY_API_URL"),
+    "webhook_alerts": ("TIDEGAUGE_WEBHOOK_SECRET", ""),
+}
 # What a task returns: counts and ids, as one XCom. Were it annotated as a dict, Airflow would
 # store each key as an XCom of its own.
 Report = Any
@@ -221,17 +227,17 @@ def measurements_of(job: str) -> Asset:
 
 
 @contextmanager
-def slack_credentials() -> Iterator[None]:
-    """Lend the step the token of Airflow's connection, where there is one, for this task only."""
-    try:
-        found = Connection.get(SLACK_CONNECTION)
-    except (AirflowNotFoundException, AirflowRuntimeError):
-        yield
-        return
-    lent = {
-        "SLACK_BOT_TOKEN": found.password or "",
-        "SLACK_BASE_URL": str(found.extra_dejson.get("base_url", "")),
-    }
+def alert_credentials() -> Iterator[None]:
+    """Lend the step the secrets of Airflow's connections, where there are any, for this task."""
+    lent: dict[str, str] = {}
+    for connection, (secret, address) in ALERT_CONNECTIONS.items():
+        try:
+            found = Connection.get(connection)
+        except (AirflowNotFoundException, AirflowRuntimeError):
+            continue
+        lent[secret] = found.password or ""
+        if address:
+            lent[address] = str(found.extra_dejson.get("base_url", ""))
     before = {name: os.environ.get(name) for name in lent}
     os.environ.update({name: value for name, value in lent.items() if value})
     try:

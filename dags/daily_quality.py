@@ -7,6 +7,7 @@ day's sample; latency, errors, cost and fallbacks on every row.
 |---|---|---|
 | `ready` | the log: has the day landed? | — |
 | `sample` | the log | `sample`, `quarantine` (texts redacted) |
+| `profile` | every row's columns | `profile` (sketches, no texts), for the weekly comparison |
 | `safety` | every output of the day, in shards | counts only |
 | `score` | `sample` | `score` |
 | `measure` | all of these | `measurement`, with 95 % intervals |
@@ -46,6 +47,10 @@ def daily_quality() -> None:
         return step(JOB, "sample")
 
     @task
+    def profile() -> Report:
+        return step(JOB, "profile")
+
+    @task
     def safety(shard: int, shards: list[int]) -> Report:
         return step(JOB, "safety", shard=shard, shards=len(shards))
 
@@ -65,6 +70,7 @@ def daily_quality() -> None:
     scanned = safety.partial(shards=shards).expand(shard=shards)
     published = measure()
     shards >> sample() >> score() >> published
+    shards >> profile() >> published
     scanned >> published >> alert()
 
 

@@ -5,8 +5,8 @@ moved, and where to?
 
 | Task | Reads | Writes |
 |---|---|---|
-| `measure` | `sample` of the week and of the reference | `measurement`, `embedding` |
-| `report` | the same columns | `reports/…html`, an evidently report without texts |
+| `measure` | `profile`, `sample` of the week and the references | `measurement`, `embedding` |
+| `report` | the same, `measurement` | `reports/drift` (redacted texts), `reports/evidently` |
 | `alert` | `measurement`, the rules | `evaluation`, `incident`, `notification` |
 
 **When it is red**

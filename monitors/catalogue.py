@@ -70,6 +70,7 @@ def _score(layer: str, meaning: str) -> Metric:
 
 _STATED: tuple[Metric, ...] = (
     Metric("intake.rows", "rows/hour", "intake", "rows of the day, against the same weekdays"),
+    Metric("intake.late_share", "ratio", "intake", "rows of the week before that came in late"),
     Metric("intake.delay_hours", "hours", "intake", "from the last row to the day's end"),
     Metric("intake.null_share", "ratio", "intake", "rows without the column", ("column",)),
     Metric("intake.quarantined_share", "ratio", "intake", "rows that could not be read"),
@@ -86,6 +87,33 @@ _STATED: tuple[Metric, ...] = (
     _score("delight", "mean score of the sample, weighted to the day: was it liked?"),
     Metric(
         "quality.unscored_share", "ratio", "quality", "sampled rows without a score", ("scorer",)
+    ),
+    Metric(
+        "correctness.consistency",
+        "ratio",
+        "consistency",
+        "pairs of answers to one question, asked again within seven days, that agree",
+        slices=("feature",),
+    ),
+    Metric(
+        "delight.rated_share",
+        "ratio",
+        "ratings",
+        "sampled rows that users rated, weighted to the day",
+        slices=("feature", "segment", "interaction_type"),
+    ),
+    Metric(
+        "delight.rating",
+        "ratio",
+        "ratings",
+        "mean rating, 0 to 1, corrected for which rows are rated; baseline: the raw mean",
+    ),
+    Metric(
+        "quality.rate_for_tolerance",
+        "ratio",
+        "quality",
+        "sampling rate at which a day would show a change of [quality] tolerance; 1: none would",
+        ("scorer",),
     ),
     Metric(
         "evaluation.anchor_change",
@@ -121,6 +149,21 @@ _STATED: tuple[Metric, ...] = (
         "requests that failed; by error_type, of that class",
         slices=(*_TRAFFIC, "error_type"),
     ),
+    Metric(
+        "operations.capability_share",
+        "ratio",
+        "operations",
+        "requests at this level of what the feature could do, 1 to 5",
+        ("capability_level",),
+        slices=("feature",),
+    ),
+    _operations("time_to_task_p50", "s", "median time until the task was done"),
+    Metric(
+        "operations.repeat_use",
+        "ratio",
+        "operations",
+        "the day's users who were there in the seven days before",
+    ),
     Metric("operations.requests", "requests/hour", "operations", "traffic"),
     Metric("operations.cost_per_day", "usd", "operations", "the day's bill"),
     Metric(
@@ -147,6 +190,30 @@ _STATED: tuple[Metric, ...] = (
         ("candidate", "control", "metric"),
         when="arms in the log",
     ),
+    Metric(
+        "comparison.arm.novelty",
+        "ratio",
+        "comparison",
+        "how much of a new arm's first difference is gone since (below 0: it grew)",
+        ("candidate", "control", "metric"),
+        when="an arm that began lately",
+    ),
+    Metric(
+        "comparison.shadow.difference",
+        "ratio",
+        "comparison",
+        "a shadow answer's score, less that of the answer served to the same request",
+        ("candidate", "metric"),
+        when="shadows in the log",
+    ),
+    Metric(
+        "comparison.shadow.agreement",
+        "ratio",
+        "comparison",
+        "pairs of a shadow and a served answer that both pass or both fail",
+        ("candidate", "metric"),
+        when="shadows in the log",
+    ),
     Metric("provider.drift", "fact", "provider", "1: the model moved since the pin", ("pin",)),
     Metric(
         "provider.model_changed",
@@ -169,25 +236,74 @@ _STATED: tuple[Metric, ...] = (
         slices=("request_model",),
     ),
     Metric(
+        "drift.input.rows",
+        "count",
+        "inputs",
+        "rows of the week that were compared, of all of the log",
+        ("reference",),
+    ),
+    Metric(
         "drift.input.psi",
         "nats",
         "inputs",
-        "population stability index of a column against the reference, days as the unit",
-        slices=("column",),
+        "population stability index of a column against a reference (pinned or seasonal)",
+        ("column", "reference"),
+        slices=("segment",),
     ),
-    Metric("drift.input.jensen_shannon", "bits", "inputs", "the same, of a category", ("column",)),
+    Metric(
+        "drift.input.jensen_shannon",
+        "bits",
+        "inputs",
+        "the same as Jensen–Shannon divergence",
+        ("column", "reference"),
+    ),
     Metric(
         "drift.input.wasserstein",
         "iqr",
         "inputs",
         "how far a number's distribution moved, in interquartile ranges",
-        ("column",),
+        ("column", "reference"),
+    ),
+    Metric(
+        "drift.input.missing_share",
+        "ratio",
+        "inputs",
+        "rows of the week without the column",
+        ("column", "reference"),
+    ),
+    *(
+        Metric(f"drift.input.{kind}_share", "ratio", "inputs", meaning, ("column", "reference"))
+        for kind, meaning in (
+            ("new", "rows of the week in categories that the reference does not have"),
+            ("vanished", "rows of the reference in categories that the week does not have"),
+            ("exploded", "rows of the week in categories whose share at least trebled"),
+        )
+    ),
+    Metric(
+        "quality.change",
+        "ratio",
+        "attribution",
+        "mean score of seven days less the reference's",
+        slices=("scorer",),
+    ),
+    Metric(
+        "quality.cause",
+        "fact",
+        "attribution",
+        "1: it fell; the reason names the likely cause",
+        ("scorer",),
     ),
     Metric(
         "drift.embedding.density_scan",
         "ratio",
         "embeddings",
         "share of requests in a place that was empty before: a new topic",
+    ),
+    Metric(
+        "drift.embedding.auc",
+        "ratio",
+        "embeddings",
+        "how well a classifier tells the week from the reference; 0.5 is not at all",
     ),
     Metric("drift.embedding.mmd", "distance", "embeddings", "maximum mean discrepancy"),
     Metric(
@@ -207,6 +323,51 @@ _STATED: tuple[Metric, ...] = (
         "mean score of a new topic's rows, against the rest of the week",
         ("topic",),
         when="a new topic",
+    ),
+    Metric(
+        "drift.topic.latency",
+        "ms",
+        "topics",
+        "median latency of a new topic's rows, against the rest of the week",
+        ("topic",),
+        when="a new topic",
+    ),
+    Metric(
+        "drift.topic.cost",
+        "usd",
+        "topics",
+        "mean cost of a new topic's rows, against the rest of the week",
+        ("topic",),
+        when="a new topic",
+    ),
+    Metric(
+        "drift.topic.growth",
+        "ratio",
+        "topics",
+        "share of a new topic less its share of the week before",
+        ("topic",),
+        when="a topic in its second week",
+    ),
+    Metric(
+        "drift.map.share",
+        "ratio",
+        "topic_map",
+        "share of the week in each topic of the reference",
+        slices=("topic",),
+    ),
+    *(
+        Metric(
+            f"drift.map.{name}",
+            unit,
+            "topic_map",
+            f"{meaning} of each topic's rows, against the rest of the week",
+            ("topic",),
+        )
+        for name, unit, meaning in (
+            ("quality", "ratio", "mean score"),
+            ("latency", "ms", "median latency"),
+            ("cost", "usd", "mean cost"),
+        )
     ),
     Metric("review.items", "count", "review", "answers that people rated"),
     Metric("review.seconds_per_item", "s", "review", "median time for one answer"),

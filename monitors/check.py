@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alerts.channels import AmbiguousError, MisconfiguredError, NotSentError
-from alerts.channels.slack import SlackChannel
+from alerts.channels.opening import secret_of, wanted_channels
 from monitors.settings import ChatSettings, LLMJudgeSettings, Settings, load_settings
 from monitors.suite import Suite
 from sql.engine import open_engine, safe_errors
@@ -104,28 +104,24 @@ def _source(suite: Suite) -> str:
 
 
 def _alerts(suite: Suite) -> str:
-    """Where messages go; Slack is asked whose token it is."""
-    configuration, told = suite.alerting, []
-    wanted = {configuration.channel, *(rule.channel for rule in configuration.rules)} - {""}
-    channels = suite.channels()
-    for name in sorted(wanted | {"file"}):
-        channel = channels.get(name)
+    """Where messages go; each place is asked whether it would take them."""
+    told, channels = [], suite.channels()
+    for name in wanted_channels(suite.alerting):
+        channel, secret = channels.get(name), secret_of(name)
         if channel is None:
             raise ConfigurationError(
-                f"messages for {name} would wait for ever: there is no token",
-                where="SLACK_BOT_TOKEN",
-                mend="set it in the environment, or empty [slack] channel",
+                f"messages for {name} would wait for ever: there is no {secret}",
+                where=secret,
+                mend="set it in the environment, or take the place out of the configuration",
             )
-        if isinstance(channel, SlackChannel):
-            try:
-                name = f"{name} as {channel.verify()}"
-            except (NotSentError, AmbiguousError, MisconfiguredError) as error:
-                raise ConfigurationError(
-                    f"Slack does not take the token ({error.code})",
-                    where=name,
-                    mend="check SLACK_BOT_TOKEN, its scopes and the network",
-                ) from None
-        told.append(name)
+        try:
+            told.append(f"{name} {channel.verify()}".strip())
+        except (NotSentError, AmbiguousError, MisconfiguredError) as error:
+            raise ConfigurationError(
+                f"{name} does not take messages ({error.code})",
+                where=name,
+                mend=f"check {secret or 'the address'}, its rights and the network",
+            ) from None
     return "to " + ", ".join(told)
 
 

@@ -17,7 +17,23 @@ from sqlalchemy import func, select
 
 from monitors import terminal
 from monitors.calendar import due_between
-from monitors.commands import baselines, golden, heartbeat, judge, metrics, review, rules, silence
+from monitors.commands import (
+    baselines,
+    erase,
+    explain,
+    golden,
+    heartbeat,
+    judge,
+    lineage,
+    metrics,
+    outbox,
+    quarter,
+    reference,
+    review,
+    rules,
+    silence,
+    slack,
+)
 from monitors.commands.options import Actor, Config, Json, pairs, suite_of
 from monitors.jobs import JOBS, find_job
 from monitors.jobs import run as run_job
@@ -177,6 +193,8 @@ def run(
     chosen = find_job(job)
     if chosen.name == "pin_baseline":
         raise ConfigurationError("a pin needs a person", mend="use `tidegauge pin`")
+    if chosen.name == "quarter_decisions":
+        raise ConfigurationError("decisions need a person", mend="use `tidegauge quarter decide`")
     span = None
     if chosen.grain is not None:
         zone = suite.settings.timezone
@@ -500,12 +518,19 @@ app.command("metrics", epilog="Example: tidegauge metrics --json")(metrics.show)
 app.command("check-heartbeat", epilog="Example: tidegauge check-heartbeat --fill 3")(
     heartbeat.check
 )
+app.command("explain", epilog="Example: tidegauge explain --scorer judge")(explain.explain)
+app.command("erase", epilog="Example: tidegauge erase --subject user-1734")(erase.erase)
+app.command("lineage", epilog="Example: tidegauge lineage 1f9c0a3b7d --html")(lineage.show)
 app.command("ack", epilog="Example: tidegauge ack 1f9c0a3b7d --by ada")(silence.acknowledge)
 app.add_typer(rules.app, name="rules")
 app.add_typer(silence.app, name="silence")
+app.add_typer(outbox.app, name="outbox")
+app.add_typer(slack.app, name="slack")
 app.add_typer(baselines.app, name="baselines")
+app.add_typer(reference.app, name="reference")
 app.add_typer(golden.app, name="golden")
 app.add_typer(judge.app, name="judge")
+app.add_typer(quarter.app, name="quarter")
 app.add_typer(review.app, name="review")
 source_app = typer.Typer(help="The production log.", no_args_is_help=True)
 app.add_typer(source_app, name="source")

@@ -106,6 +106,12 @@ def _sample(task: Task, suite: Suite) -> Facts:
     return {"rows": report.rows, "sampled": report.sampled, "quarantined": report.quarantined}
 
 
+def _profile(task: Task, suite: Suite) -> Facts:
+    from monitors.drift.profiles import profile_day
+
+    return profile_day(task.span, suite.context)
+
+
 def _safety(task: Task, suite: Suite) -> Facts:
     from monitors.quality.safety import scan_shard
 
@@ -146,11 +152,15 @@ def _replay(task: Task, suite: Suite) -> Facts:
 
 def _report(task: Task, suite: Suite) -> Facts:
     from monitors.drift.report import write_report
+    from monitors.drift.topic_map_page import write_map
     from monitors.drift.topics_page import write_topics
 
-    path = write_report(task.span, suite.context)
-    topics = write_topics(task.span, suite.context)
-    return {"report": path.name if path else "", "topics": topics.name if topics else ""}
+    made = {
+        "report": write_report(task.span, suite.context, suite.speaking),
+        "topics": write_topics(task.span, suite.context),
+        "map": write_map(task.span, suite.context),
+    }
+    return {name: path.name if path else "" for name, path in made.items()}
 
 
 def _provider_report(task: Task, suite: Suite) -> Facts:
@@ -172,8 +182,9 @@ def _batch(task: Task, suite: Suite) -> Facts:
 
 
 def _deliver(_task: Task, suite: Suite) -> Facts:
-    if not suite.settings.demo.enabled:  # simulated people need no reminder
+    if not suite.settings.demo.enabled:  # simulated people need no reminder, and no sign
         suite.tell_reviews()
+        suite.tell_alive()
     return suite.deliver()
 
 
@@ -192,6 +203,42 @@ def _approve(task: Task, suite: Suite) -> Facts:
     return suite.approve(task.params)
 
 
+def _quarter_report(task: Task, suite: Suite) -> Facts:
+    return _asked(task.span, suite)
+
+
+def _ask(task: Task, suite: Suite) -> Facts:
+    return _asked(_quarter(task, suite), suite)
+
+
+def _asked(window: Window, suite: Suite) -> Facts:
+    from monitors.review.quarter_page import write_quarter
+
+    path, laid = write_quarter(window, suite.context)
+    suggested: Facts = {one.question.name: one.suggested for one in laid}
+    return {"report": path.name, **suggested}
+
+
+def _record(task: Task, suite: Suite) -> Facts:
+    from monitors.review.decisions import decide
+    from monitors.review.quarter_page import write_quarter
+    from monitors.review.questions import BY_NAME
+
+    window, given = _quarter(task, suite), task.params
+    chosen = [name for name in BY_NAME if name in given]
+    for name in chosen:
+        decide(window, name, given[name], given["actor"], given["reason"], suite.context)
+    path, _ = write_quarter(window, suite.context)
+    return {"decided": len(chosen), "report": path.name}
+
+
+def _quarter(task: Task, suite: Suite) -> Window:
+    window = Window.parse(task.params["quarter"], suite.settings.timezone)
+    if window.grain is not Grain.QUARTER:
+        raise ConfigurationError(f"{window} is not a quarter", mend="write 2026-Q2")
+    return window
+
+
 _MEASURE = Step("measure", _measure, "run the job's monitors and publish their measurements")
 _ALERT = Step("alert", _alert, "judge the measurements by the rules; open, update, close incidents")
 
@@ -207,6 +254,7 @@ JOBS: dict[str, Job] = {
             (
                 Step("ready", _ready, "wait until the window has landed in the log"),
                 Step("sample", _sample, "draw the day's sample, redact it, keep it"),
+                Step("profile", _profile, "keep the day's distributions, column by column"),
                 Step("safety", _safety, "scan every output", shards=True),
                 Step("score", _score, "run the scorers on the sample"),
                 _MEASURE,
@@ -248,7 +296,11 @@ JOBS: dict[str, Job] = {
             Grain.QUARTER,
             "0 0 1 1,4,7,10 *",
             "Is the judge still fit, and does the golden set still cover the traffic?",
-            (_MEASURE, _ALERT),
+            (
+                _MEASURE,
+                Step("report", _quarter_report, "lay the quarter's questions before people"),
+                _ALERT,
+            ),
         ),
         Job(
             "alert_relay",
@@ -275,6 +327,17 @@ JOBS: dict[str, Job] = {
             (
                 Step("pin", _pin, "ask the provider and store the candidate baseline"),
                 Step("approve", _approve, "make the candidate the pin"),
+            ),
+        ),
+        Job(
+            "quarter_decisions",
+            "decisions",
+            None,
+            None,
+            "Record what people decide of a quarter: judge, golden set, rubric, raters, rules.",
+            (
+                Step("ask", _ask, "write the page with the evidence"),
+                Step("record", _record, "record the decisions, write the page anew"),
             ),
         ),
     )

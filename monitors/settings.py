@@ -152,6 +152,13 @@ class QualitySettings(Section):
     inconclusive_share: float = Field(
         0.2, gt=0, le=1, description="with more of the scores missing the rest is no verdict"
     )
+    consistency_cosine: float = Field(
+        0.8, gt=0, le=1, description="long answers to one question agree from here on"
+    )
+    link_hosts: list[str] = Field(
+        default_factory=list,
+        description="hosts that answers may link to, with all below them; empty: any that can be",
+    )
     comparison_hours: int = Field(72, ge=1, description="before this a new version is too early")
 
 
@@ -209,18 +216,35 @@ class DriftSettings(Section):
             "output_characters",
             "input_tokens",
             "output_tokens",
+            "language",
+            "input_script",
+            "prompt_version",
             "feature",
             "segment",
-            "language",
             "request_model",
+            "input_question",
+            "input_command",
+            "input_code",
+            "input_url",
+            "input_number",
+            "input_pii",
+            "turns",
+            "hour",
+            "latency_ms",
+            "cost_usd",
         ],
-        description="Interaction fields, or derived ones such as input_characters",
+        description="log fields, facts such as input_characters, or other columns of the table",
+    )
+    slices: list[str] = Field(
+        default_factory=lambda: ["segment"],
+        description="fields by which columns are compared, one at a time",
     )
     evidently_rows: int = Field(2_000, ge=100, description="rows a side in the evidently report")
     embedding_rows: int = Field(2_000, ge=100, description="texts a side in embedding drift")
     permutations: int = Field(200, ge=99)
     seed: int = 11
     text_characters: int = Field(1_000, ge=50, description="texts are cut before tokenising")
+    device: str = Field("cpu", description="where texts are embedded: cpu, cuda, cuda:1, mps")
 
 
 class ProviderSettings(ChatSettings):
@@ -259,6 +283,10 @@ class ReviewSettings(Section):
     url: str = Field(
         "", pattern=r"^(https?://[^\s<>|]+)?$", description="link to the rating page in messages"
     )
+    optional: list[Literal["helpfulness", "tone", "completeness", "safety"]] = Field(
+        default_factory=list, description="questions of the rubric that may stay open"
+    )
+    items_a_day: int = Field(100, ge=10, description="after so many a pause is proposed")
     calibration: int = Field(10, ge=0, le=30, description="golden items to practise on first")
     hidden_gold: float = Field(
         0.05, ge=0, le=0.5, description="golden items strewn in, by a person's load"
@@ -302,6 +330,9 @@ class Settings(Section):
     rules: list[dict[str, Any]] = Field(default_factory=list)
     alerts: dict[str, Any] = Field(default_factory=dict)
     slack: dict[str, Any] = Field(default_factory=dict)
+    pagerduty: dict[str, Any] | None = None
+    webhooks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    routes: list[dict[str, Any]] = Field(default_factory=list)
     root: Path = Field(default_factory=Path.cwd, exclude=True, description="folder of the file")
 
     @model_validator(mode="after")

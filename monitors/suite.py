@@ -23,6 +23,7 @@ from alerts.channels.opening import open_channels
 from alerts.configuration import AlertConfiguration, parse
 from alerts.evaluate import evaluate
 from alerts.relay import deliver
+from alerts.rules import Verdict, decide
 from monitors.context import Context, Embedder
 from monitors.logs.source import Source
 from monitors.monitor import Monitor
@@ -100,8 +101,9 @@ class Suite:
     def embedder(self) -> Embedder:
         from monitors.drift.embedder import SentenceEmbedder
 
+        drift = self.settings.drift
         return SentenceEmbedder(
-            self.store, self.clock, characters=self.settings.drift.text_characters
+            self.store, self.clock, characters=drift.text_characters, device=drift.device
         )
 
     @cached_property
@@ -195,13 +197,18 @@ class Suite:
             )
             .group_by(measurement_table.c.status)
         )
-        counts = dict(row._tuple() for row in measured)
+        counts = {row[0]: row[1] for row in measured}
+        read = [int(body["rows"]) for _, body in steps if "rows" in body]
+        status = _overall(counts)
+        if read and not any(read) and status == Status.COMPLETE:
+            # What is known on such a day is of other days: how many of their rows came late.
+            status = Status.NO_DATA
         return {
             "job": job,
             "grain": window.grain.value,
             "window_start": window.start,
             "window_end": window.end,
-            "status": _overall(counts),
+            "status": status,
             "reason": "",
             # Several steps may each have read the whole window: the sum would count it twice.
             "rows": max(rows.values(), default=0),
@@ -235,7 +242,13 @@ class Suite:
     def alerting(self) -> AlertConfiguration:
         settings = self.settings
         return parse(
-            settings.rules, {"source": settings.source.name, **settings.alerts}, settings.slack
+            settings.rules,
+            {"source": settings.source.name, **settings.alerts},
+            settings.slack,
+            settings.pagerduty,
+            settings.webhooks,
+            settings.routes,
+            settings.timezone,
         )
 
     def evaluate_rules(self, job: str, window: Window) -> dict[str, int | float | str]:
@@ -243,6 +256,14 @@ class Suite:
         names = [monitor.name for monitor in self.monitors_of(job)]
         report = evaluate(self.store, self.alerting, window, names, now=self.clock())
         return dict(asdict(report))
+
+    def speaking(self, item: Measurement) -> list[str]:
+        """The rules that this measurement alone would make speak."""
+        return [
+            rule.name
+            for rule in self.alerting.rules
+            if rule.takes(item.metric, item.labels) and decide(rule, item).verdict is Verdict.BREACH
+        ]
 
     def channels(self) -> dict[str, Channel]:
         """The destinations: the file always, Slack where there is a channel and a token."""
@@ -269,12 +290,35 @@ class Suite:
         with self.store.begin() as connection:
             return enqueue(self.store, connection, intents, now)
 
+    def tell_alive(self) -> int:
+        """Put last week's sign of life into the outbox, once.
+
+        Returns:
+            1 when it is new.
+        """
+        from alerts.outbox import Intent, enqueue
+        from monitors.alive import facts_of, week_before
+
+        if not self.alerting.alerts.alive:
+            return 0
+        now = self.clock()
+        week = week_before(now, self.settings.timezone)
+        facts = facts_of(self.store, week, now)
+        if facts is None:
+            return 0
+        intent = Intent(self.alerting.channel, "alive", f"alive:{week.label}", 0, facts)
+        with self.store.begin() as connection:
+            return enqueue(self.store, connection, [intent], now)
+
     def deliver(self) -> dict[str, int | float | str]:
         """Send what the outbox holds.
 
         Raises:
             ConfigurationError: a destination refuses; its messages wait.
         """
+        from alerts.escalation import escalate
+
+        escalate(self.store, self.clock())
         report = deliver(self.store, self.channels(), now=self.clock)
         if report.refused:
             raise ConfigurationError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,25 @@ def safe_errors(where: str) -> Iterator[None]:
         raise StoreError(
             f"the database layer refused: {type(error).__name__}", where=where
         ) from None
+
+
+def compact(engine: Engine, tables: Sequence[str]) -> None:
+    """Give the room of deleted and overwritten rows back: their bytes lie in the files until then.
+
+    Raises:
+        StoreError: another program holds the database; what was deleted stays deleted.
+    """
+    with (
+        safe_errors("store"),
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+    ):
+        if engine.dialect.name == "sqlite":
+            raw: Any = connection.connection.driver_connection
+            raw.execute("VACUUM")
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        else:
+            for name in tables:
+                connection.exec_driver_sql(f'VACUUM "{name}"')
 
 
 def _parse(url: str, where: str) -> URL:

@@ -1,9 +1,10 @@
 """Which rows of the log are looked at: a pure function of the row's id, the same in any database.
 
 A row is kept iff ``md5(seed ‖ ':' ‖ source ‖ ':' ‖ id)``, as lower-case hexadecimal text, sorts
-below the rate's bound. Raising the rate keeps every row kept before (the samples are nested), and
-neither order nor retries nor the choice of database change membership. md5 is used for spread,
-not for secrecy, because it is the one digest that every dialect has built in.
+below the rate's bound; a row that shadows another request is drawn by that request's id. Raising
+the rate keeps every row kept before (the samples are nested), and neither order nor retries nor the
+choice of database change membership. md5 is used for spread, not for secrecy, because it is the
+one digest that every dialect has built in.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, cast, literal
+from sqlalchemy import ColumnElement, String, cast, func, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -36,6 +37,18 @@ def _anywhere(element: _Md5, compiler: Any, **options: Any) -> str:
 @compiles(_Md5, "sqlite")
 def _on_sqlite(element: _Md5, compiler: Any, **options: Any) -> str:
     return f"md5(CAST({compiler.process(element.clauses, **options)} AS BLOB))"
+
+
+def drawn_by(item_id: str, shadow_of: str | None) -> str:
+    """The id that decides about a row: its own, or that of the request it shadows."""
+    return shadow_of or item_id
+
+
+def drawn_by_expression(
+    item_id: ColumnElement[str], shadow_of: ColumnElement[str] | None
+) -> ColumnElement[str]:
+    """`drawn_by` as SQL; None where the log has no shadows."""
+    return item_id if shadow_of is None else func.coalesce(func.nullif(shadow_of, ""), item_id)
 
 
 def sample_key(seed: str, source: str, item_id: str) -> str:

@@ -16,11 +16,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, Table, delete, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sql.engine import open_engine, safe_errors
+from sql.engine import compact, open_engine, safe_errors
 from sql.errors import LockHeld, StoreError
 from sql.measurement import Measurement, Status, labels_key
 from sql.tables import measurement as measurement_table
-from sql.tables import work_lock
+from sql.tables import metadata, work_lock
 from sql.window import Grain, Window
 
 _LOCK_TTL = timedelta(hours=2)
@@ -73,6 +73,10 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def compact(self) -> None:
+        """Leave nothing of what was deleted or overwritten in the database's files."""
+        compact(self.engine, [table.name for table in metadata.sorted_tables])
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

@@ -147,6 +147,40 @@ partial_result = Table(
     Column("finished_at", Instant, nullable=False),
 )
 
+profile = Table(
+    "profile",
+    metadata,
+    _key("source", 80),
+    Column("window_start", Instant, primary_key=True, nullable=False, doc="of the day"),
+    _key("name", 120),
+    _key("field", 80),
+    _key("value", 120),
+    Column("kind", String(10), nullable=False, doc="number, category; empty: the day's mark"),
+    Column("recipe", String(64), nullable=False, doc="how it was made: another one is made anew"),
+    Column("rows", Integer, nullable=False),
+    Column("missing", Integer, nullable=False),
+    Column("total", Double, nullable=False, doc="sum of a number's values"),
+    Column("squares", Double, nullable=False, doc="sum of their squares"),
+    Column("body", LargeBinary, nullable=False, doc="sketch of all rows (DataSketches); no text"),
+    Column("finished_at", Instant, nullable=False),
+    Index(None, "source", "name", "window_start"),
+)
+
+drift_reference = Table(
+    "drift_reference",
+    metadata,
+    _key("source", 80),
+    _key("digest", 64),
+    Column("window_start", Instant, nullable=False),
+    Column("window_end", Instant, nullable=False),
+    Column("body", Json, nullable=False, doc="column and recipe → sha256 of its days' profiles"),
+    Column("made_at", Instant, nullable=False),
+    Column("made_by", String(120), nullable=False, doc="a person, or 'auto' by [reference]"),
+    Column("reason", Text, nullable=False),
+    Column("approved_at", Instant, doc="empty: a candidate"),
+    Column("approved_by", String(120), nullable=False, default=""),
+)
+
 quarantine = Table(
     "quarantine",
     metadata,
@@ -187,6 +221,17 @@ golden_example = Table(
     Column("added_at", Instant, nullable=False),
 )
 
+golden_version = Table(
+    "golden_version",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", String(64), nullable=False, doc="sha256 of the body"),
+    Column("body", Text, nullable=False, doc="canonical JSON: ids, digests, verdicts; no text"),
+    Column("made_at", Instant, nullable=False),
+    Column("made_by", String(120), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
 model_artifact = Table(
     "model_artifact",
     metadata,
@@ -195,6 +240,17 @@ model_artifact = Table(
     Column("body", LargeBinary, nullable=False, doc="JSON or safetensors bytes; never pickle"),
     Column("card", Json, nullable=False, doc="data digest, cross-validated figures, versions"),
     Column("created_at", Instant, nullable=False),
+)
+
+judge_approval = Table(
+    "judge_approval",
+    metadata,
+    _key("name", 80),
+    Column("approved_at", Instant, primary_key=True, nullable=False),
+    Column("digest", String(64), nullable=False, doc="of the artifact in force from then on"),
+    Column("approved_by", String(120), nullable=False),
+    Column("reason", Text, nullable=False),
+    ForeignKeyConstraint(["name", "digest"], ["model_artifact.name", "model_artifact.digest"]),
 )
 
 judge_verdict = Table(

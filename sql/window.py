@@ -98,6 +98,20 @@ class Window:
         return self.start.astimezone(_zone(self.zone)).date()
 
     @property
+    def ordinal(self) -> int:
+        """Its place in the row of all windows of its grain: the next one's is one more."""
+        day = self.first_day
+        match self.grain:
+            case Grain.DAY:
+                return day.toordinal()
+            case Grain.WEEK:
+                return day.toordinal() // 7
+            case Grain.MONTH:
+                return day.year * 12 + day.month
+            case _:
+                return day.year * 4 + (day.month - 1) // 3
+
+    @property
     def hours(self) -> float:
         return (self.end - self.start).total_seconds() / 3600
 

@@ -33,6 +33,9 @@ Array = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parent.parent
 TRAINED, MONTH = 600, 3_000
 SIZES = (100, 200, 500)
+# What `main` holds each row to: coverage, points of bias, width against people alone.
+COVERAGE, BIAS = (0.93, 0.97), 0.3
+NO_WIDER, PAYS = 1.02, 0.6
 OUT = Console(width=100)
 
 
@@ -61,17 +64,40 @@ def main(draws: int = 500) -> None:
     head = "judge|design|labels|covers|width|people cover|people width|width ratio|judge alone|bias"
     for number, name in enumerate(head.split("|")):
         table.add_column(name, justify="left" if number < 2 else "right")
+    missed = []
     for name, judge in judges.items():
         for design, core in (("even", 1.0), ("aimed", 0.4), ("at doubt", 0.0)):
             for size in SIZES:
                 found = experiment(truth, judge, size, core, draws)
                 table.add_row(name, design, str(size), *_row(found))
+                aimed = judge is strong and core < 1 and size == 200
+                missed += [f"{name}, {design}, {size}: {what}" for what in faults(found, aimed)]
     OUT.print(table)
     bias, error, plain = oversampled(truth, trained, 2 * draws)
     OUT.print(
         f"Failures over-sampled five times, 200 labels, {2 * draws} draws: the weighted estimate "
         f"is off by {bias:+.2f} ± {error:.2f} points, the labels' plain mean by {plain:+.1f}."
     )
+    if abs(bias) >= BIAS:
+        missed.append("the weighted estimate is biased")
+    if missed:
+        sys.exit("not as promised:\n" + "\n".join(missed))
+    OUT.print("All as promised: coverage, width and bias.")
+
+
+def faults(found: Result, aimed: bool) -> list[str]:
+    """What a result falls short of.
+
+    Args:
+        aimed: a strong judge and a batch that aims where it doubts, which must pay.
+    """
+    ratio = found.width / found.people_width
+    checks = {
+        f"covers {found.coverage:.1%}": COVERAGE[0] <= found.coverage <= COVERAGE[1],
+        f"off by {found.bias:+.2f} points": abs(found.bias) < BIAS,
+        f"{ratio:.3f} as wide as people alone": ratio <= (PAYS if aimed else NO_WIDER),
+    }
+    return [what for what, good in checks.items() if not good]
 
 
 def _row(found: Result) -> list[str]:

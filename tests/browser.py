@@ -64,11 +64,11 @@ class Browser:
             RuntimeError: the browser refused.
         """
         self._number += 1
-        call = {"id": self._number, "method": method, "params": parameters}
-        self._socket.send(json.dumps(call))
+        number = self._number
+        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
             message = self._next(20)
-            if message.get("id") == self._number:
+            if message.get("id") == number:
                 if "error" in message:
                     raise RuntimeError(f"{method}: {message['error']['message']}")
                 return dict(message["result"])
@@ -82,6 +82,10 @@ class Browser:
                 self.faults.append(message["params"]["exceptionDetails"]["text"])
             case "Log.entryAdded" if message["params"]["entry"]["level"] == "error":
                 self.faults.append(message["params"]["entry"]["text"])
+            case "Page.javascriptDialogOpening":  # "leave this page?" would hold up everything
+                self._number += 1
+                call = {"id": self._number, "method": "Page.handleJavaScriptDialog"}
+                self._socket.send(json.dumps({**call, "params": {"accept": True}}))
         return message
 
     def open(self, url: str, settle: float = 0.3) -> None:

@@ -19,20 +19,25 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from http.server import ThreadingHTTPServer
 from typing import Any
 
+from alerts import charts
 from alerts.channels import Channel, Posted
 from alerts.channels.slack import SlackChannel
 from alerts.messages import Message
 from alerts.outbox import Intent, enqueue
 from alerts.relay import deliver
+from sql.measurement import Measurement
 from sql.store import Store
+from sql.tables import incident
+from sql.window import Grain, Window
 
 CHANNEL = "slack:C1"
 _FAULTS = ("accepted_then_dropped", "accepted_500", "html", "refused_500", "429 0.05")
+_UPLOAD = ("files.getUploadURLExternal", "upload", "files.completeUploadExternal")
 _FAULT_SHARE = 0.12
 # How long an unanswered message is left alone; a post takes milliseconds here, not a minute.
 _QUIET = timedelta(milliseconds=600)
@@ -50,13 +55,18 @@ class Outcome:
     seconds: float
 
 
-def storm(seed: int, kills: int, *, url: str = "", naive: bool = False) -> Outcome:
+def storm(
+    seed: int, kills: int, *, url: str = "", naive: bool = False, pictures: bool = False
+) -> Outcome:
     """One storm; deterministic in its plan, not in where the kills strike.
 
     Args:
         url: of the store; empty is a SQLite file.
         naive: the SDK's own retries, and no look before a second try.
+        pictures: a chart below every second message, three calls each that break as posts do.
     """
+    if pictures:
+        charts.sample()  # what drawing needs is loaded once, before the forks
     began, chance = time.monotonic(), random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         url = url or f"sqlite:///{folder}/store.db"
@@ -65,7 +75,7 @@ def storm(seed: int, kills: int, *, url: str = "", naive: bool = False) -> Outco
         try:
             struck = 0
             while struck < kills:
-                wanted += _more(url, len(wanted))
+                wanted += _more(url, len(wanted), pictures)
                 struck += _killed(_relays(url, address, naive), chance, kills - struck)
             _finish(url, address, naive)
             with urllib.request.urlopen(f"{address}messages") as answer:
@@ -73,24 +83,51 @@ def storm(seed: int, kills: int, *, url: str = "", naive: bool = False) -> Outco
         finally:
             os.kill(slack, signal.SIGKILL)
             os.waitpid(slack, 0)
-    lost = sum(intent.delivery_key not in keys for intent in wanted)
+    lost = sum(_shown_as(intent) not in keys for intent in wanted)
     doubled = sum(count - 1 for count in keys.values())
     return Outcome(len(wanted), struck, lost, doubled, time.monotonic() - began)
 
 
-def _more(url: str, sofar: int) -> list[Intent]:
+def _shown_as(intent: Intent) -> str:
+    """What Slack shows of it: a message's key in its metadata, a picture's in its file's name."""
+    key = intent.delivery_key
+    return f"tidegauge-{key[:32]}.png" if intent.kind == charts.KIND else key
+
+
+def _more(url: str, sofar: int, pictures: bool) -> list[Intent]:
     """Another handful of messages in the outbox, so that the relays always have work."""
-    from tests.test_alerts_relay import facts
+    from tests.slack_kit import facts
 
     found = [
         Intent(CHANNEL, "root", f"s{n}:1", 0, facts(members=[f"s{n}:1"]))
         for n in range(sofar, sofar + _MESSAGES_A_ROUND)
     ]
     store = Store.open(url)
+    if pictures:
+        found = [one for one in found for one in (one, _picture(one))][:_MESSAGES_A_ROUND]
+        _one_incident(store)
     with store.begin() as connection:
         enqueue(store, connection, found, datetime.now(UTC))
     store.close()
     return found
+
+
+def _picture(below: Intent) -> Intent:
+    return replace(below, kind=charts.KIND, facts={"fingerprint": "abc", "generation": 1})
+
+
+def _one_incident(store: Store) -> None:
+    """What every chart of a storm shows."""
+    day = Window.of(date(2026, 6, 1), Grain.DAY)
+    item = Measurement(monitor="m", metric="m.m", window=day, n=1, value=0.5)
+    row = {
+        "fingerprint": "abc", "generation": 1, "rule": "r", "metric": "m.m", "labels": "{}",
+        "grain": "day", "state": "open", "severity": "warning", "group_key": "",
+        "last_window": day.start, "windows": 1, "body": {}, "updated_at": day.end,
+    }  # fmt: skip
+    with store.begin() as connection:
+        store.publish(connection, "m", day, [item])
+        store.upsert(connection, incident, [row])
 
 
 # ── processes ────────────────────────────────────────────────────────────────────────────────
@@ -158,7 +195,7 @@ def _finish(url: str, address: str, naive: bool) -> None:
 
 def _slack(seed: int) -> tuple[int, str]:
     """A Slack in a process of its own, which breaks at random; (pid, address)."""
-    from tests.test_alerts_relay import FakeSlack
+    from tests.slack_kit import FakeSlack
 
     chance = random.Random(1_000 + seed)
 
@@ -174,9 +211,16 @@ def _slack(seed: int) -> tuple[int, str]:
     class Handler(FakeSlack):
         faults = Faults()
         messages: list[dict[str, Any]] = []  # noqa: RUF012 - shared on purpose: it is the channel
+        disorder: list[str] = []  # noqa: RUF012 - the same
+        breaks = dict.fromkeys(_UPLOAD, faults)
+        uploads: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - the same
 
         def do_GET(self) -> None:  # noqa: N802 - the name of the base
-            keys = [m["metadata"]["event_payload"]["k"] for m in self.messages]
+            assert not self.disorder, self.disorder
+            keys = [
+                m["files"][0]["name"] if m.get("files") else m["metadata"]["event_payload"]["k"]
+                for m in self.messages
+            ]
             self._answer(200, keys)
 
     class Server(ThreadingHTTPServer):
@@ -228,8 +272,13 @@ def main(seeds: int = 20, kills: int = 50) -> int:
     """Print the table; exit status 1 when ours lost or doubled anything."""
     print(f"{'relay':<22}{'seeds':>6}{'kills':>7}{'messages':>10}{'lost':>6}{'doubled':>9}{'s':>7}")
     bad = 0
-    for name, naive, count in (("tidegauge", False, seeds), ("the SDK's retries", True, 4)):
-        found = [storm(seed, kills, naive=naive) for seed in range(count)]
+    rows = (
+        ("tidegauge", False, False, seeds),
+        ("with charts", False, True, seeds // 4),
+        ("the SDK's retries", True, False, seeds // 5),
+    )
+    for name, naive, pictures, count in rows:
+        found = [storm(seed, kills, naive=naive, pictures=pictures) for seed in range(count)]
         lost, doubled = sum(one.lost for one in found), sum(one.doubled for one in found)
         bad += 0 if naive else lost + doubled
         print(

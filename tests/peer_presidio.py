@@ -32,7 +32,7 @@ def recognisers() -> list[Any]:
 def main() -> None:
     finders = recognisers()
     for line in sys.stdin:
-        began, out = time.perf_counter(), []
+        began, out = time.process_time(), []
         for text in json.loads(line):
             found = []
             for finder in finders:
@@ -41,7 +41,7 @@ def main() -> None:
                     if hit.entity_type in OURS and hit.score >= 0.3:
                         found.append((OURS[hit.entity_type], hit.start, hit.end))
             out.append(found)
-        print(json.dumps({"seconds": time.perf_counter() - began, "found": out}), flush=True)
+        print(json.dumps({"seconds": time.process_time() - began, "found": out}), flush=True)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def main() -> None:
                 _open(tab, served.url, context, Person("ada", admin=True), f"batch/{BATCH}")
                 _take(tab, "review-batch")
                 tab.open(f"{served.url}/batch/{BATCH}/agreement")
-                _take(tab, "review-agreement")
+                _take(tab, "review-agreement", whole=True)
         store.close()
 
 
@@ -112,8 +112,8 @@ def _open(tab: Browser, url: str, context: Context, person: Person, path: str) -
     tab.open(f"{url}/{path}")
 
 
-def _take(tab: Browser, name: str) -> None:
-    path = tab.picture(PICTURES / f"{name}.png")
+def _take(tab: Browser, name: str, *, whole: bool = False) -> None:
+    path = tab.picture(PICTURES / f"{name}.png", whole=whole)
     Image.open(path).convert("RGB").quantize(96).save(path, optimize=True)
     print(f"{path.name}\t{path.stat().st_size:,} bytes")
 

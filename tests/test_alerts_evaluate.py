@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -12,7 +12,7 @@ from alerts.evaluate import evaluate
 from alerts.messages import render
 from sql.measurement import Measurement
 from sql.store import Store
-from sql.tables import notification
+from sql.tables import evaluation, incident, notification
 from sql.window import Grain, Window
 
 DAY = Window.of(date(2026, 6, 1), Grain.DAY)
@@ -22,7 +22,15 @@ RULES = [
 ]
 
 
-def measure(store: Store, window: Window, monitor: str, metric: str, value: float, **labels: str):  # type: ignore[no-untyped-def]
+def measure(  # type: ignore[no-untyped-def]
+    store: Store,
+    window: Window,
+    monitor: str,
+    metric: str,
+    value: float,
+    now: datetime | None = None,
+    **labels: str,
+):
     item = Measurement(
         monitor=monitor,
         metric=metric,
@@ -38,7 +46,7 @@ def measure(store: Store, window: Window, monitor: str, metric: str, value: floa
     with store.begin() as connection:
         store.publish(connection, monitor, window, [item])
     alerting = parse(RULES, {"source": "log"}, {})
-    return evaluate(store, alerting, window, [monitor], now=window.end + timedelta(hours=1))
+    return evaluate(store, alerting, window, [monitor], now=now or window.end + timedelta(hours=1))
 
 
 def said(store: Store) -> list[Any]:
@@ -76,12 +84,14 @@ def test_judging_a_window_again_says_nothing_new(store: Store) -> None:
 # ── few messages ─────────────────────────────────────────────────────────────────────────────
 
 
-def many(store: Store, window: Window, monitor: str, metric: str, count: int) -> Any:
-    """``count`` features in trouble at once."""
+def many(
+    store: Store, window: Window, monitor: str, metric: str, count: int, value: float = 0.5
+) -> Any:
+    """``count`` features in trouble at once, or well."""
     found = [
         Measurement(
             monitor=monitor, metric=metric, window=window, labels={"feature": f"f{number}"},
-            value=0.5, low=0.4, high=0.6, baseline=0.9, n=100,
+            value=value, low=value - 0.01, high=value + 0.01, baseline=0.9, n=100,
         )
         for number in range(count)
     ]  # fmt: skip
@@ -104,6 +114,112 @@ def test_five_hundred_breaches_are_one_message_that_says_so(store: Store) -> Non
     shown = render("digest", row.payload)
     assert "500 new incidents" in shown.text and "and 490 more" in str(shown.blocks)
     assert many(store, DAY, "one", "one.score", 500).notifications == 0
+
+
+def test_five_hundred_recoveries_are_one_answer(store: Store) -> None:
+    many(store, DAY, "one", "one.score", 500)
+    for day in (1, 2):
+        many(store, DAY.shift(day), "one", "one.score", 500, value=0.9)
+    digest, answer = said(store)
+    assert (answer.kind, answer.subject) == ("thread", digest.subject)
+    assert answer.payload["also_total"] == 499
+    assert "and 490 more" in str(render("thread", answer.payload).blocks)
+
+
+def test_each_channel_has_its_own_message(store: Store) -> None:
+    """Two rules on one feature that speak in different places are not one group."""
+    rules = [
+        {"name": name, "metric": "q", "decision": "fact", "match": {"feature": "*"}, **more}
+        for name, more in (("one", {}), ("two", {"channel": "slack:C2"}))
+    ]
+    for features in (1, 12):
+        window = DAY.shift(features)
+        found = [
+            Measurement(
+                monitor="m", metric="q", window=window, labels={"feature": f"{features}-{number}"},
+                value=1.0, n=100,
+            )
+            for number in range(features)
+        ]  # fmt: skip
+        with store.begin() as connection:
+            store.publish(connection, "m", window, found)
+        evaluate(
+            store,
+            parse(rules, {}, {"channel": "C1", "charts": False}),
+            window,
+            ["m"],
+            now=window.end,
+        )
+    told = sorted((row.channel, row.kind, len(row.payload["members"])) for row in said(store))
+    assert told == [
+        (channel, kind, count)
+        for channel in ("slack:C1", "slack:C2")
+        for kind, count in (("digest", 12), ("root", 1))
+    ]
+
+
+# ── late, again, and out of order ────────────────────────────────────────────────────────────
+
+
+def test_trouble_found_late_is_told_when_it_still_goes_on(store: Store) -> None:
+    """The scheduler stood still for a week; its windows come in one after the other."""
+    now = DAY.shift(8).end
+    for day in range(9):
+        measure(store, DAY.shift(day), "quality", "quality.score", 0.5, now=now)
+        # Three windows old is news; older alone is not.
+        assert len(said(store)) == (1 if day >= 5 else 0)
+    (row,) = said(store)
+    assert (row.payload["since"], row.payload["windows"]) == ("2026-06-01", 6)
+
+
+def test_a_backfill_of_old_trouble_that_is_over_says_nothing(store: Store) -> None:
+    now = DAY.shift(60).end
+    for day, value in enumerate((0.5, 0.5, 0.8, 0.8)):
+        measure(store, DAY.shift(day), "quality", "quality.score", value, now=now)
+    assert said(store) == []
+
+
+def test_a_backfill_before_an_incident_renames_nothing(store: Store) -> None:
+    for day in (20, 21):
+        measure(store, DAY.shift(day), "quality", "quality.score", 0.5)
+    now = DAY.shift(21).end + timedelta(hours=2)
+    for day, value in enumerate((0.5, 0.8, 0.8)):
+        measure(store, DAY.shift(day), "quality", "quality.score", value, now=now)
+    for day in (22, 23):
+        measure(store, DAY.shift(day), "quality", "quality.score", 0.8)
+    assert [(row.kind, row.payload["since"]) for row in said(store)] == [
+        ("root", "2026-06-21"), ("thread", "2026-06-21"),
+    ]  # fmt: skip
+    assert said(store)[1].payload["transition"] == "resolved"
+
+
+def test_what_a_second_measurement_refutes_is_withdrawn(store: Store) -> None:
+    measure(store, DAY, "quality", "quality.score", 0.5)
+    measure(store, DAY, "quality", "quality.score", 0.8)
+    measure(store, DAY, "quality", "quality.score", 0.8)
+    root, answer = said(store)
+    assert (root.kind, answer.payload["transition"]) == ("root", "withdrawn")
+    assert "Withdrawn" in render("thread", answer.payload).text
+    (row,) = store.rows(select(incident))
+    assert (row.state, row.announced) == ("resolved", "resolved")
+
+
+def test_a_verdict_that_changes_is_a_new_version(store: Store) -> None:
+    for value in (0.5, 0.5, 0.8, 0.8):
+        measure(store, DAY, "quality", "quality.score", value)
+    table = evaluation.c
+    query = select(table.version, table.verdict, table.value).where(table.rule == "quality")
+    rows = [tuple(row) for row in store.rows(query.order_by(table.version))]
+    assert rows == [(1, "breach", 0.5), (2, "clear", 0.8)]
+
+
+def test_old_incidents_keep_their_own_evidence(store: Store) -> None:
+    """A later window's value does not stand in the record of what was over before it."""
+    for day in range(12):
+        value = {0: 0.5, 10: 0.4}.get(day, 0.8)
+        measure(store, DAY.shift(day), "quality", "quality.score", value)
+    bodies = [row.body["window"] for row in store.rows(select(incident))]
+    assert sorted(bodies) == ["2026-06-03", "2026-06-12"]
 
 
 def test_two_jobs_of_one_window_have_a_digest_each(store: Store) -> None:

@@ -8,40 +8,24 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 from sqlalchemy import select
 
 from alerts.channels.file import FileChannel
 from alerts.channels.slack import SlackChannel, retry_after
-from alerts.messages import escape, render
-from alerts.outbox import Intent, enqueue
+from alerts.outbox import SILENCED, Intent, enqueue
 from alerts.relay import deliver
 from sql.store import Store
 from sql.tables import notification
+from tests.slack_kit import FakeSlack, facts, fake_slack
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
-HOSTILE = ["<!channel>", "<@U1>", "<http://evil|x>", "```", "a\u202eb", "z\u200bz", "x" * 40_000]
-
-
-def facts(**more: Any) -> dict[str, Any]:
-    return {
-        "incident": "abc", "fingerprint": "abc", "generation": 1, "severity": "critical",
-        "state": "open", "title": "Safety fell", "rule": "safety", "metric": "safety.pass_rate",
-        "labels": {"feature": "answer"}, "unit": "ratio", "value": 0.9, "low": 0.88, "high": 0.92,
-        "baseline": 0.99, "threshold": 0.98, "n": 1000, "window": "2026-06-01",
-        "window_start": "2026-06-01T00:00:00", "window_end": "2026-06-02T00:00:00",
-        "since": "2026-06-01", "windows": 1, "worst": 0.9, "runbook": "", "owner": "",
-        "first_step": "", "reason": "below", "source": "log", "also": [], "also_total": 0, **more,
-    }  # fmt: skip
 
 
 def intents(count: int, channel: str = "file") -> list[Intent]:
@@ -56,75 +40,10 @@ def put(store: Store, some: list[Intent], now: datetime = NOON) -> int:
         return enqueue(store, connection, some, now)
 
 
-class FakeSlack(BaseHTTPRequestHandler):
-    """Enough of the Web API; ``faults`` are played one a post, then it is well."""
-
-    faults: list[str]
-    messages: list[dict[str, Any]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-        if "json" in (self.headers.get("Content-Type") or ""):
-            form = json.loads(body)
-        else:
-            form = {key: values[0] for key, values in parse_qs(body).items()}
-        if not self.path.endswith("chat.postMessage"):
-            return self._answer(200, self._page(form))
-        fault = self.faults.pop(0) if self.faults else ""
-        if fault.startswith("429"):
-            return self._answer(429, {"ok": False, "error": "ratelimited"}, fault[4:])
-        if fault == "revoked":
-            return self._answer(200, {"ok": False, "error": "token_revoked"})
-        if fault == "invalid_blocks" and form.get("blocks"):
-            self.faults.insert(0, "")
-            return self._answer(200, {"ok": False, "error": "invalid_blocks"})
-        if fault == "refused_500":
-            return self._answer(500, {})
-        metadata = form["metadata"]
-        metadata = json.loads(metadata) if isinstance(metadata, str) else metadata
-        ts = f"{len(self.messages) + 1}.0"
-        self.messages.append({**form, "ts": ts, "metadata": metadata})
-        if fault == "accepted_then_dropped":
-            self.connection.close()
-            return None
-        if fault == "accepted_500":
-            return self._answer(500, {})
-        if fault == "html":
-            return self._answer(200, None)
-        return self._answer(200, {"ok": True, "channel": "C1", "ts": ts})
-
-    def _page(self, form: dict[str, Any]) -> dict[str, Any]:
-        """As Slack pages: a channel's newest first, a thread's oldest first, replies in it only."""
-        thread = form.get("ts")
-        shown = [m for m in self.messages if m.get("thread_ts") == thread or m["ts"] == thread]
-        if thread is None:
-            shown = [m for m in reversed(self.messages) if not m.get("thread_ts")]
-        start, limit = int(form.get("cursor") or 0), int(form.get("limit") or 100)
-        following = str(start + limit) if start + limit < len(shown) else ""
-        page = {"ok": True, "messages": shown[start : start + limit]}
-        return {**page, "response_metadata": {"next_cursor": following}}
-
-    def _answer(self, status: int, data: Any, wait: str = "") -> None:
-        body = b"<html>" if data is None else json.dumps(data).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "text/html" if data is None else "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        if wait:
-            self.send_header("Retry-After", wait)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def slack() -> Iterator[tuple[str, type[FakeSlack]]]:
-    handler = type("Handler", (FakeSlack,), {"faults": [], "messages": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/api/", handler
-    server.shutdown()
+    with fake_slack() as made:
+        yield made
 
 
 class Clock:
@@ -187,11 +106,40 @@ def test_it_is_found_in_a_busy_channel_and_in_a_long_thread(
     assert {row.state for row in store.rows(select(notification))} == {"sent"}
 
 
+def test_a_rate_limit_holds_the_whole_channel_and_keeps_its_order(
+    store: Store, slack: tuple[str, type[FakeSlack]]
+) -> None:
+    """Another relay, a moment later, must not overtake what was refused."""
+    url, server = slack
+    server.faults[:] = ["429 30"]
+    clock, channel = Clock(), {"slack:C1": SlackChannel("xoxb", "C1", url)}
+    put(store, intents(3, "slack:C1"))
+    for seconds, sent in ((0, 0), (5, 0), (24, 0), (2, 3)):
+        clock.at += timedelta(seconds=seconds)
+        assert deliver(store, channel, now=clock, pause=lambda _s: None).sent == sent
+
+
+def test_a_silence_of_weeks_and_then_an_outage_bury_nothing(
+    store: Store, slack: tuple[str, type[FakeSlack]]
+) -> None:
+    """Seven days count from the first attempt, not from when a silence began to hold it."""
+    url, server = slack
+    put(store, [Intent("slack:C1", "root", "s:1", 0, facts())], NOON - timedelta(days=20))
+    with store.begin() as connection:
+        connection.execute(notification.update().values(last_error=SILENCED))
+    server.faults[:] = ["429 30"]
+    clock, channel = Clock(), {"slack:C1": SlackChannel("xoxb", "C1", url)}
+    assert deliver(store, channel, now=clock, pause=lambda _s: None).dead == 0
+    clock.at += timedelta(minutes=1)
+    report = deliver(store, channel, now=clock, pause=lambda _s: None)
+    assert (report.sent, report.dead) == (1, 0)
+
+
 def test_a_refusal_by_configuration_keeps_the_rows_and_names_the_place(
     store: Store, slack: tuple[str, type[FakeSlack]]
 ) -> None:
     url, server = slack
-    server.faults[:] = ["revoked"]
+    server.faults[:] = ["token_revoked"]
     clock, channel = Clock(), {"slack:C1": SlackChannel("xoxb", "C1", url)}
     put(store, intents(2, "slack:C1"))
     report = deliver(store, channel, now=clock, pause=lambda _s: None)
@@ -255,24 +203,6 @@ def test_kill_minus_nine_loses_and_doubles_nothing(
     states = {row.state for row in store.rows(select(notification.c.state))}
     assert states == {"sent"}
     store.close()
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_nothing_in_a_label_escapes(text: str) -> None:
-    hostile = facts(labels={"feature": text}, title=text, first_step=text, owner=text)
-    for kind, more in (("root", {}), ("thread", {"transition": "resolved"})):
-        message = render(kind, {**hostile, **more})
-        shown = json.dumps([message.text, message.blocks], ensure_ascii=False)
-        assert not {"<", ">", "\u202e", "\u200b"} & set(shown)
-        assert len(message.text) <= 3000
-        for block in message.blocks:
-            if block["type"] == "header":
-                assert len(block["text"]["text"]) <= 150
-            for field in block.get("fields", []):
-                assert len(field["text"]) <= 2000
-            if block["type"] == "section" and "text" in block:
-                assert len(block["text"]["text"]) <= 3000
-    assert escape("a & b") == "a &amp; b"
 
 
 @pytest.mark.parametrize(

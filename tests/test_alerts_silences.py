@@ -15,13 +15,13 @@ from sqlalchemy import select, update
 
 from alerts.acknowledgements import acknowledge, find_incident, who
 from alerts.channels.file import FileChannel
-from alerts.outbox import Intent, enqueue
+from alerts.outbox import Intent, enqueue, sequences
 from alerts.relay import deliver
 from alerts.silences import Silence, add, end, held_until, matcher, read
 from sql.errors import ConfigurationError
 from sql.store import Store
 from sql.tables import audit, incident, notification
-from tests.test_alerts_relay import facts
+from tests.slack_kit import facts
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -52,11 +52,11 @@ COST = facts(labels={"feature": "answer"}, rule="cost", severity="warning")
         ("root", SAFETY, [silent("rule=safety"), silent("feature=answer", hours=9)], 9),
         ("thread", SAFETY, [silent("rule=safety")], 4),
         # Of several incidents in one message each must be silenced.
-        ("root", {**SAFETY, "also": [COST], "also_total": 1}, [silent("rule=safety")], None),
-        ("root", {**SAFETY, "also": [COST], "also_total": 1}, [silent("feature=answer")], 4),
-        ("root", {**SAFETY, "also": [COST], "also_total": 12}, [silent("feature=answer")], None),
-        ("digest", {"incidents": [SAFETY, COST], "total": 2}, [silent("feature=answer")], 4),
-        ("digest", {"incidents": [SAFETY, COST], "total": 40}, [silent("feature=answer")], None),
+        ("root", {**SAFETY, "about": [SAFETY, COST]}, [silent("rule=safety")], None),
+        ("root", {**SAFETY, "about": [SAFETY, COST]}, [silent("feature=answer")], 4),
+        ("thread", {**SAFETY, "about": [SAFETY, COST]}, [silent("rule=safety")], None),
+        ("digest", {"about": [SAFETY, COST]}, [silent("rule=safety"), silent("rule=cost")], 4),
+        ("digest", {"about": [SAFETY, COST]}, [silent("rule=cost")], None),
         ("review", {"stage": "due"}, [silent("feature=answer")], None),
     ],
 )
@@ -77,6 +77,7 @@ def test_what_waits_and_until_when(
         ([], {}, "silence everything"),
         (["feature=~.*"], {}, "silence everything"),
         (["feature!=zzz"], {}, "silence everything"),
+        (["rule=~.+", "severity=~critical|warning"], {}, "silence everything"),
         (["no matcher"], {}, "no matcher"),
         (["feature=~["], {}, "regular expression"),
     ],
@@ -106,19 +107,21 @@ class World:
             "state": "open", "severity": "critical", "group_key": "g", "opened_window": NOON,
             "last_window": NOON, "resolved_window": None, "windows": 1, "worst_value": 0.9,
             "last_value": 0.9, "body": facts(fingerprint="f" * 64), "updated_at": NOON,
+            "thread": self.subject, "announced": "open",
         }  # fmt: skip
         with self.store.begin() as connection:
             self.store.upsert(connection, incident, [row])
-        self.tell("root", 0, members=[self.subject])
+        self.tell("root", members=[self.subject])
 
     def resolve(self) -> None:
         with self.store.begin() as connection:
             connection.execute(update(incident).values(state="resolved"))
-        self.tell("thread", 1, transition="resolved")
+        self.tell("thread", transition="resolved", members=[self.subject])
 
-    def tell(self, kind: str, sequence: int, **more: Any) -> None:
-        intent = Intent("file", kind, self.subject, sequence, facts(**more))
+    def tell(self, kind: str, **more: Any) -> None:
         with self.store.begin() as connection:
+            free = sequences(connection, [self.subject])[self.subject]
+            intent = Intent("file", kind, self.subject, free, facts(**more))
             enqueue(self.store, connection, [intent], self.now)
 
     def silence(self) -> Silence:
@@ -173,6 +176,39 @@ def test_a_silence_that_is_ended_lets_go_at_once(store: Store, tmp_path: Path) -
     with pytest.raises(ConfigurationError, match="goes on"):
         end(store, made.key, author="bob", now=world.now)
     assert [r.action for r in store.rows(select(audit))] == ["silence", "end_silence"]
+
+
+def test_what_was_told_before_the_silence_is_told_again_after_it(
+    store: Store, tmp_path: Path
+) -> None:
+    world = World(store, tmp_path)
+    world.open()
+    assert len(world.relay()) == 1
+    world.silence()
+    world.now += 3 * HOUR
+    assert len(world.relay()) == 1
+    world.now += HOUR
+    told = world.relay()
+    assert len(told) == 2 and "A silence has ended and this goes on" in told[1]
+    world.silence()
+    world.resolve()
+    world.now += 5 * HOUR
+    assert [("silence" in text, "Resolved" in text) for text in world.relay()[2:]] == [
+        (False, True)
+    ]
+
+
+def test_an_answer_below_a_silenced_message_holds_up_nobody_else(
+    store: Store, tmp_path: Path
+) -> None:
+    world = World(store, tmp_path)
+    world.silence()
+    world.open()
+    world.relay()
+    world.tell("thread", transition="severity_up", labels={"feature": "not silenced"})
+    world.subject = f"{'e' * 64}:1"
+    world.tell("root", labels={"feature": "other"}, members=[world.subject])
+    assert len(world.relay()) == 1
 
 
 def test_what_may_be_out_already_is_looked_after_silence_or_not(

@@ -225,11 +225,19 @@ def refusing() -> Iterator[str]:
 
 
 def test_check_slack(folder: Path, refusing: str) -> None:
-    with (folder / "tidegauge.toml").open("a") as file:
-        file.write('\n[slack]\nchannel = "C0123"\n')
+    file = folder / "tidegauge.toml"
+    file.write_text(file.read_text().replace('channel = "" ', 'channel = "C0123" '))
     assert "SLACK_BOT_TOKEN" in bad(run(folder, "check"))
     line = bad(run(folder, "check", SLACK_BOT_TOKEN="xoxb-1", SLACK_API_URL=refusing))
     assert "invalid_auth" in line and "xoxb" not in line
+
+
+def test_check_names_the_secret_that_a_place_needs(folder: Path, refusing: str) -> None:
+    with (folder / "tidegauge.toml").open("a") as file:
+        file.write(f'\n[pagerduty]\n[webhooks.ops]\nurl = "{refusing}"\nprivate = true\n')
+    assert "PAGERDUTY_ROUTING_KEY" in bad(run(folder, "check"))
+    line = bad(run(folder, "check", PAGERDUTY_ROUTING_KEY="R0UTING", PAGERDUTY_API_URL=refusing))
+    assert "pagerduty does not take messages" in line and "R0UTING" not in line
 
 
 @pytest.mark.parametrize("up", [True, False])

@@ -30,7 +30,7 @@ class Steps:
         self.calls.append((job, step, str(window or "-"), more))
         if self.failures.get(step):
             raise self.failures[step].pop(0)
-        return {"rows": 7, "digest": "d1"}
+        return {"rows": 7, "digest": "d1", "report": "2026-Q2.html"}
 
     @property
     def names(self) -> list[str]:
@@ -91,7 +91,12 @@ def test_daily_quality_in_order_with_three_shards(run: Run, steps: Steps) -> Non
             "2026-05",
             ["batch", "measure", "alert"],
         ),
-        ("quarterly_evaluation", datetime(2026, 7, 1, tzinfo=UTC), "2026-Q2", ["measure", "alert"]),
+        (
+            "quarterly_evaluation",
+            datetime(2026, 7, 1, tzinfo=UTC),
+            "2026-Q2",
+            ["measure", "report", "alert"],
+        ),
         ("alert_relay", DAY_END, "-", ["deliver"]),
         ("retention", DAY_END, "-", ["purge"]),
     ],
@@ -250,22 +255,27 @@ def test_how_long_a_window_is_awaited(
 def test_the_relay_lends_the_connections_token(
     run: Run, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import json
     import os
 
-    seen: list[str | None] = []
+    seen: list[tuple[str | None, str | None]] = []
 
     def deliver(*_: Any, **__: Any) -> dict[str, int]:
-        seen.append(os.environ.get("SLACK_BOT_TOKEN"))
+        seen.append((os.environ.get("SLACK_BOT_TOKEN"), os.environ.get("SLACK_API_URL")))
         return {"sent": 0}
 
     monkeypatch.setattr("dags._common.run_step", deliver)
     assert run("alert_relay").state == "success"
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_SLACK_ALERTS", '{"conn_type": "slack", "password": "xoxb-of-the-connection"}'
-    )
+    found = {
+        "conn_type": "slack",
+        "password": "xoxb-of-the-connection",
+        "extra": {"base_url": "https://gateway.example/api/"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_SLACK_ALERTS", json.dumps(found))
     assert run("alert_relay").state == "success"
-    assert seen == [None, "xoxb-of-the-connection"]
-    assert "SLACK_BOT_TOKEN" not in os.environ
+    lent = ("xoxb-of-the-connection", "https://gateway.example/api/")
+    assert seen == [(None, None), lent]
+    assert not {"SLACK_BOT_TOKEN", "SLACK_API_URL"} & set(os.environ)
 
 
 # ── a person in between ──────────────────────────────────────────────────────────────────────
@@ -283,7 +293,8 @@ def test_pinning_waits_for_a_persons_reason(
     run: Run, steps: Steps, answer: str, reason: str, state: str, pinned: bool
 ) -> None:
     begun = datetime(2026, 6, 1, tzinfo=UTC) + timedelta(days=len(answer), hours=len(reason))
-    person = threading.Thread(target=_answer, args=(answer, reason), daemon=True)
+    given = ("pin_baseline", answer, {"reason": reason})
+    person = threading.Thread(target=_answer, args=given, daemon=True)
     person.start()
     result = run("pin_baseline", begun, name="main", reason="new prompts", repeats=5)
     person.join(timeout=30)
@@ -296,7 +307,23 @@ def test_pinning_waits_for_a_persons_reason(
     assert approvals == ([expected] if pinned else [])
 
 
-def _answer(choice: str, reason: str) -> None:
+@pytest.mark.parametrize(("reason", "state"), [("read it", "success"), ("", "failed")])
+def test_a_quarter_is_decided_by_a_person(run: Run, steps: Steps, reason: str, state: str) -> None:
+    form = {"judge": "retrain", "rules": "change", "reason": reason}
+    untouched = dict.fromkeys(("anchors", "golden", "rubric", "raters"), "undecided")
+    given = ("quarter_decisions", "OK", {**untouched, **form})
+    person = threading.Thread(target=_answer, args=given, daemon=True)
+    person.start()
+    begun = datetime(2026, 7, 2, hour=1 + len(reason), tzinfo=UTC)
+    result = run("quarter_decisions", begun, quarter="2026-Q2")
+    person.join(timeout=30)
+    assert result.state == state
+    recorded = [more["params"] for _, step, _, more in steps.calls if step == "record"]
+    expected = {"quarter": "2026-Q2", "actor": "oncall", **form}
+    assert recorded == ([expected] if reason else [])
+
+
+def _answer(job: str, choice: str, form: dict[str, str]) -> None:
     """What the page of required actions does when somebody on call answers."""
     from airflow.api_fastapi.app import create_app, get_auth_manager
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
@@ -307,12 +334,12 @@ def _answer(choice: str, reason: str) -> None:
     client.headers["Authorization"] = f"Bearer {token}"
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        listed = client.get("/api/v2/dags/pin_baseline/dagRuns/~/hitlDetails").json()
+        listed = client.get(f"/api/v2/dags/{job}/dagRuns/~/hitlDetails").json()
         for detail in listed.get("hitl_details", []):
             if not detail["response_received"]:
                 run_id = detail["task_instance"]["dag_run_id"]
-                path = f"/api/v2/dags/pin_baseline/dagRuns/{run_id}/taskInstances/approval/-1"
-                body = {"chosen_options": [choice], "params_input": {"reason": reason}}
+                path = f"/api/v2/dags/{job}/dagRuns/{run_id}/taskInstances/approval/-1"
+                body = {"chosen_options": [choice], "params_input": form}
                 assert client.patch(f"{path}/hitlDetails", json=body).status_code == 200
                 return
         time.sleep(0.3)

@@ -56,6 +56,10 @@ def test_the_suite_works_from_end_to_end_and_a_second_run_changes_nothing(tmp_pa
     for monitor in ("intake", "safety", "quality", "operations", "embeddings", "review"):
         assert monitor in lines, f"{monitor} has measured nothing"
 
+    messages = (tmp_path / "reports" / "alerts.jsonl").read_text()
+    for cause in ("provider demo, nw-large", "version prompt_version=answer-5"):
+        assert f"Likely cause:* {cause}" in messages, "the planted cause stands in its message"
+
     published = published_metrics(tmp_path / "data" / "tidegauge.db")
     listed = {metric.name: metric for metric in metrics()}
     for name, unit, monitor, labels in published:

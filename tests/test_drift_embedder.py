@@ -40,6 +40,30 @@ def test_near_meanings_are_near_and_each_text_is_embedded_once(store: Store) -> 
     assert count == len(TEXTS) + len(POISON) - 1
 
 
+def test_vectors_are_those_of_sentence_transformers(store: Store) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    embedder = SentenceEmbedder(store, lambda: NOON, characters=100_000)
+    texts = [*TEXTS, "", "a", "🏔️🏔️", "מה שלומך", *("word " * count for count in range(1, 400, 37))]
+    plain = SentenceTransformer(str(embedder._folder), device="cpu", local_files_only=True)
+    wanted = plain.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    cosine = np.sum(embedder.embed(texts) * wanted, axis=1)
+    assert cosine.min() >= 0.999
+
+
+def test_a_batch_holds_texts_of_one_length_and_so_many_tokens() -> None:
+    tokens = [[0] * length for length in (3, 300, 3, 7, 300, *[40] * 500)]
+    batches = list(module._batches(tokens))
+    assert sorted(place for batch in batches for place in batch) == list(range(len(tokens)))
+    assert all(len({len(tokens[place]) for place in batch}) == 1 for batch in batches)
+    assert max(sum(len(tokens[place]) for place in batch) for batch in batches) <= 8_192
+
+
+def test_a_device_that_is_not_there_is_explained(store: Store) -> None:
+    with pytest.raises(ConfigurationError, match="cannot use the device"):
+        SentenceEmbedder(store, lambda: NOON, device="abacus").embed(["x"])
+
+
 def test_altered_weights_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SHA256", "0" * 64)
     with pytest.raises(ConfigurationError, match="not the official"):

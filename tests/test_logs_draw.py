@@ -13,6 +13,7 @@ from sqlalchemy import select
 from monitors.logs.design import plan
 from monitors.logs.draw import draw_sample
 from monitors.logs.sampled import Sample, read_sample, stream_sample
+from monitors.logs.shadows import count_strata
 from monitors.retention import purge
 from sql.errors import ConfigurationError
 from sql.sampling import is_sampled
@@ -117,7 +118,7 @@ def test_totals_are_unbiased_over_seeds(tmp_path: Path, minimum: int) -> None:
     for seed in range(250):
         wanted = {"seed": f"s{seed}", "rate": 0.05, "minimum": minimum}
         with context_over(store, url, sampling=wanted) as context:
-            source, drawing = context.source, plan(DAY, context)
+            source, drawing = context.source, plan(DAY, context, count_strata(DAY, context))
             total = 0.0
             for condition in drawing.conditions(source):
                 for found in source.rows(source.select(DAY, ["id", "feature"]).where(condition)):

@@ -76,6 +76,8 @@ def test_a_lost_half_a_silent_column_and_a_missing_day_are_found(
     )
     assert found["intake.null_sharefeature"].value == 1
     assert found["intake.delay_hours"].value == pytest.approx(24 * 0.604)
+    # This one speaks of the days before.
+    assert empty.pop("intake.late_share").status == Status.COMPLETE
     assert {m.status for m in empty.values()} == {Status.NO_DATA}
     assert "intake.null_sharefeature" in empty
 
@@ -147,3 +149,21 @@ def test_a_window_lands_after_its_grace(store: Store, tmp_path: Path) -> None:
         ensure_landed(DAY, context)  # the log has gone on, whatever the clock says
     with context_over(store, url, now=NOW) as context:
         ensure_landed(DAY, context)
+
+
+def test_rows_that_come_in_late_are_counted_until_their_day_is_measured_again(
+    store: Store, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    fill(url, history(10))
+    with context_over(store, url) as context:
+        for day in range(9):
+            quiet = measured(FIRST.shift(day), context)["intake.late_share"]
+            assert (quiet.value or 0.0) == 0.0
+        late = [row(500_000 + number, FIRST.shift(6), of=60) for number in range(60)]
+        fill(url, late)
+        found = measured(FIRST.shift(9), context)["intake.late_share"]
+        assert found.value == pytest.approx(60 / found.n)
+        assert found.reason == "most_in_2026-06-07"
+        measured(FIRST.shift(6), context)
+        assert measured(FIRST.shift(9), context)["intake.late_share"].value == 0.0

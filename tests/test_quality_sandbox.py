@@ -36,13 +36,18 @@ def _there_is_a_sandbox() -> None:
         ("print('f9' * 9)\nraise ValueError", "failed"),
         ("def f(x):\n    return [0] * 10**10", "failed"),
         ("import subprocess\nsubprocess.run(['true'])\ndef f(x):\n    return x + 1", "failed"),
-        ("while True:\n    pass", "failed"),
     ],
 )
 def test_only_code_that_passes_passes(code: str, reason: str) -> None:
     found = passes("", code, "assert f(1) == 2")
     assert found.reason == reason
     assert found == PASS or found.value == 0
+
+
+def test_code_that_never_ends_is_ended() -> None:
+    """By its processor time; on a busy machine the wall clock may come first."""
+    found = passes("", "while True:\n    pass", "")
+    assert found.value == 0 and found.reason in ("failed", "timeout")
 
 
 def test_it_sees_no_file_and_removes_none(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from monitors.review import closing, desk
+from monitors.review import closing, desk, tallies
 from monitors.review.batch import make_batch
 from monitors.review.golden import Golden, import_golden
 from monitors.review.labels import LabelError, Rating, record_labels
 from monitors.review.links import Person, secret_of, signed
-from monitors.review.rated import rated_items
+from monitors.review.rated import Rated, rated_items
 from monitors.review.review import review
 from monitors.review.rubric import DIMENSIONS
 from monitors.web.standalone import COOKIE
@@ -157,6 +157,11 @@ def admin_of(served: Served) -> httpx.Client:
 
 
 @pytest.fixture
+def served(store: Store, tmp_path: Path) -> Iterator[Served]:
+    yield from serving(batch_of(store, tmp_path))
+
+
+@pytest.fixture
 def closed(store: Store, tmp_path: Path) -> Iterator[Served]:
     context = split_batch(store, tmp_path)
     with store.begin() as connection:
@@ -176,6 +181,7 @@ def test_evaluators_do_not_see_the_batch(closed: Served, page: str) -> None:
     [
         ("", ["eva", "100 items of 120", "people alone would give", "60 s"]),
         ("/agreement", ["krippendorff_alpha", "dimension accuracy", "1 points", "judge_agreement"]),
+        ("/agreement", ["The judge fails", "People say bad", "bar of 85.0 %", "kappa"]),
         ("/disputes", ["Rating 1", "What stands", "question"]),
     ],
 )
@@ -187,6 +193,52 @@ def test_administrators_see_it(closed: Served, page: str, words: list[str]) -> N
     assert "secret-model" not in answer.text
     if page == "/disputes":
         assert not any(name in answer.text for name in ("eva", "finn", "grace", "hugo", "iris"))
+
+
+def test_the_judge_is_shown_only_when_the_last_rating_is_in(served: Served) -> None:
+    with served.client("eva") as eva:
+        assert rate(eva, 1, "skip", reason="unreadable").status_code == 200
+        assert rate(eva, 2, "skip", reason="not_my_field").status_code == 200
+        assert rate(eva, 3, "skip", reason="unreadable").status_code == 200
+    with admin_of(served) as client:
+        progress = client.get(f"/batch/{BATCH}").text
+        assert "unreadable</th><td>2<" in progress
+        assert "not my field</th><td>1<" in progress
+        assert "The judge fails" not in client.get(f"/batch/{BATCH}/agreement").text
+
+
+def test_the_judge_beside_people_by_hand(store: Store, tmp_path: Path) -> None:
+    """Sixty good answers of which the judge fails six, forty bad of which it passes ten."""
+    context = review_context(store, tmp_path)
+
+    def items(count: int, accuracy: float, judge: float) -> list[Rated]:
+        ratings = {"eva": {"accuracy": accuracy}}
+        return [Rated(f"r{n}", 20.0, judge, ratings) for n in range(count)]
+
+    batch = [*items(54, 5, 0.9), *items(6, 4, 0.2), *items(10, 2, 0.8), *items(30, 1, 0.1)]
+    found = tallies.confusion(batch, context)
+    assert found is not None
+    assert list(found.counts.values()) == [54, 6, 10, 30]
+    assert found.shares["bad", "good"] == pytest.approx(0.1)
+    assert found.agreement[0] == pytest.approx(0.84)
+    assert found.agreement[1] < found.lower_limit < 0.84
+    # Cohen (1960): (0.84 − 0.528) / (1 − 0.528)
+    assert found.kappa[0] == pytest.approx(0.312 / 0.472)
+    assert found.recall is not None
+    assert (found.recall[0], found.always_pass) == (pytest.approx(0.75), pytest.approx(0.6))
+    assert tallies.confusion(batch[:9], context) is None
+
+
+def test_which_questions_tell_something(served: Served) -> None:
+    with served.client("eva") as eva:
+        for number in range(1, 6):
+            given = {"accuracy": str(number), "tone": "0", "safety": "5", "helpfulness": "3"}
+            rate(eva, number, **given, completeness="3", flag="unsafe")
+    found = {use.dimension: use for use in tallies.uses([BATCH], served.context)}
+    assert (found["tone"].unable, found["tone"].usual) == (1.0, 0.0)
+    assert (found["safety"].usual, found["accuracy"].usual) == (1.0, 0.2)
+    assert found["accuracy"].given == 5
+    assert tallies.flags([BATCH], served.context) == {"unsafe": 5}
 
 
 def test_a_dispute_is_settled_on_the_page(closed: Served) -> None:

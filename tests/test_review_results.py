@@ -17,13 +17,15 @@ from monitors.review.batch import make_batch
 from monitors.review.design import Candidate, draw
 from monitors.review.evaluation import evaluation, labels_needed
 from monitors.review.golden import Golden, import_golden, list_golden
-from monitors.review.review import review
+from monitors.review.review import review, review_of_week
 from monitors.statistics.intervals import mean_interval
 from monitors.statistics.prediction_powered import ppi_mean
+from monitors.web import reviews
 from sql.errors import ConfigurationError
 from sql.measurement import Measurement, Status
 from sql.store import Store
 from sql.tables import sample
+from sql.window import Window
 from tests.review_kit import MONTH, NOW, QUARTER, fill_month, rate_all, review_context
 
 
@@ -162,6 +164,21 @@ def test_people_who_differ_are_seen(store: Store, tmp_path: Path) -> None:
     assert review.measure(MONTH, context) == review.measure(MONTH, context)
 
 
+def test_a_week_is_reviewed_like_a_month(store: Store, tmp_path: Path) -> None:
+    """While a product is young: its own batch, its own measurements, beside the month's."""
+    context = review_context(store, tmp_path)
+    truth = a_month(context)  # a row a minute, so all of it within the first week of May
+    week = Window.parse("2026-W18")
+    assert make_batch(week, context)["batch"] == "log-2026-W18"
+    assert make_batch(MONTH, context)["batch"] == "log-2026-05"
+    rate_all(context, "log-2026-W18", truth)
+    quality = by_metric(review_of_week.measure(week, context))["review.quality", "judge"]
+    assert quality.status is Status.COMPLETE
+    assert quality.window == week
+    assert by_metric(review.measure(MONTH, context))["review.items",].reason == "no_labels"
+    assert [one.window for one in reviews.batches(store, "UTC")] == ["2026-05", "2026-W18"]
+
+
 # ── the quarter ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -259,10 +276,10 @@ def test_importing_again_changes_nothing(store: Store, tmp_path: Path) -> None:
         Golden(f"question {n}", "answer", float(n % 2), feature="ask", is_anchor=n < 3)
         for n in range(50)
     ]
-    assert import_golden(rows, context) == 50
+    assert import_golden(rows, context).examples == 50
     before = list_golden(context)
     later = replace(context, clock=lambda: NOW + timedelta(days=30))
-    assert import_golden([*rows, replace(rows[0], input="  QUESTION 0 ")], later) == 50
+    assert import_golden([*rows, replace(rows[0], input="  QUESTION 0 ")], later).examples == 50
     after = {example.example_id: example for example in list_golden(context)}
     assert {e.example_id: e.added_at for e in before} == {k: e.added_at for k, e in after.items()}
     assert len(list_golden(context, feature="ask")) == 50

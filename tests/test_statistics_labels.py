@@ -112,6 +112,7 @@ def test_kappa_by_hand() -> None:
 
 def test_kappas_interval_is_the_textbooks_on_many_items() -> None:
     """Fleiss, Cohen & Everitt's standard error, computed here from the table cell by cell."""
+    # Fleiss, Levin & Paik, "Statistical methods for rates and proportions", table 18.1.
     table = np.array([[7500, 100, 400], [500, 400, 100], [0, 0, 1000]]) / 10_000
     first, second = table.sum(axis=1), table.sum(axis=0)
     po, pe = np.trace(table), first @ second
@@ -122,6 +123,7 @@ def test_kappas_interval_is_the_textbooks_on_many_items() -> None:
     )
     variance = on + (1 - kappa) ** 2 * off - (kappa - pe * (1 - kappa)) ** 2
     error = math.sqrt(variance / 10_000) / (1 - pe)
+    assert (kappa, 10 * error) == pytest.approx((0.68, 0.087), abs=5e-3), "published, for n = 100"
     cells = [(i, j) for i in range(3) for j in range(3) for _ in range(round(table[i, j] * 1e4))]
     found = cohen_kappa(*(list(side) for side in zip(*cells, strict=True)))
     assert found[0] == pytest.approx(kappa)

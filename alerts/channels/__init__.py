@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
 from alerts.messages import Message
+
+# The HTTP client tells each address that it asks at a level that Airflow shows; some are secrets.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,10 @@ class Channel(Protocol):
 
     def find(self, key: str, thread: Posted | None) -> Posted | None:
         """The message of that key, if it has landed after all."""
+        ...
+
+    def verify(self) -> str:
+        """Would it be taken? Nothing is posted; the answer says who or what is there."""
         ...
 
 

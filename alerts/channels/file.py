@@ -1,9 +1,10 @@
-"""The default destination: a file, one JSON object a line."""
+"""The default destination: a file or the standard output, one JSON object a line."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 from alerts.channels import Posted
@@ -22,14 +23,8 @@ class FileChannel:
 
     def post(self, key: str, message: Message, thread: Posted | None) -> Posted:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        line = {
-            "key": key,
-            "thread": thread.ts if thread else None,
-            "text": message.text,
-            "blocks": message.blocks,
-        }
         torn = self._path.exists() and not self._ends_whole()
-        body = ("\n" if torn else "") + json.dumps(line, ensure_ascii=False) + "\n"
+        body = ("\n" if torn else "") + _line(key, message, thread)
         handle = os.open(self._path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
         try:
             os.write(handle, body.encode())
@@ -48,6 +43,9 @@ class FileChannel:
                     return Posted("file", key)
         return None
 
+    def verify(self) -> str:
+        return ""
+
     def _ends_whole(self) -> bool:
         with self._path.open("rb") as handle:
             handle.seek(0, os.SEEK_END)
@@ -55,3 +53,28 @@ class FileChannel:
                 return True
             handle.seek(-1, os.SEEK_END)
             return handle.read(1) == b"\n"
+
+
+class StandardOutput:
+    """Lines for whoever reads the relay's output; what a kill cuts off may be said twice."""
+
+    def post(self, key: str, message: Message, thread: Posted | None) -> Posted:
+        sys.stdout.write(_line(key, message, thread))
+        sys.stdout.flush()
+        return Posted("file", key)
+
+    def find(self, key: str, thread: Posted | None) -> Posted | None:
+        return None
+
+    def verify(self) -> str:
+        return "the standard output"
+
+
+def _line(key: str, message: Message, thread: Posted | None) -> str:
+    line = {
+        "key": key,
+        "thread": thread.ts if thread else None,
+        "text": message.text,
+        "blocks": message.blocks,
+    }
+    return json.dumps(line, ensure_ascii=False) + "\n"

@@ -16,7 +16,7 @@ from monitors.jobs import run
 
 def check(
     hours: Annotated[float, typer.Option(help="So long after its end a window may come.")] = 8,
-    fill: Annotated[int, typer.Option(help="Do at most so many missing windows now.")] = 0,
+    fill: Annotated[int, typer.Option(min=0, help="Do at most so many missing windows now.")] = 0,
     ping: Annotated[str, typer.Option(help="Call this address when all is well.")] = "",
     config: Config = None,
     as_json: Json = False,
@@ -73,6 +73,8 @@ def _ping(address: str) -> None:
     import httpx
 
     try:
-        httpx.get(address, timeout=10)
+        httpx.get(address, timeout=10).raise_for_status()
     except httpx.HTTPError as error:
-        terminal.err.print(f"the ping did not arrive ({type(error).__name__})", markup=False)
+        answer = getattr(error, "response", None)
+        why = type(error).__name__ if answer is None else f"HTTP {answer.status_code}"
+        terminal.err.print(f"the ping did not arrive ({why})", markup=False)

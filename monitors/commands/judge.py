@@ -1,66 +1,120 @@
-"""``tidegauge judge``: train the judge, and what is known of the one in force."""
+"""``tidegauge judge``: train a judge, see what it would change, approve it."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
-from sqlalchemy import select
 
 from monitors import terminal
-from monitors.commands.options import Config, suite_of
+from monitors.commands.options import Actor, Config, suite_of
 from sql.errors import NotReady
 
 app = typer.Typer(help="The trained judge.", no_args_is_help=True)
+_FIGURES = ("auc", "agreement", "always_good", "kappa", "recall_of_bad")
 
 
 @app.command(epilog="Example: tidegauge judge train")
-def train(config: Config = None) -> None:
-    """Train a judge on the golden set and put it in force; the same examples, the same judge."""
+def train(actor: Actor = "cli", config: Config = None) -> None:
+    """Train a judge on the golden set; the first is in force, a later one awaits approval.
+
+    The same examples give the same judge.
+    """
+    from monitors.quality.judge_review import judges
     from monitors.quality.judge_training import train_judge
 
-    suite = suite_of(config)
+    context = suite_of(config).context
     with terminal.err.status("training"):
-        judge = train_judge(suite.context)
-    terminal.out.print(f"judge {judge.digest[:12]} is in force")
-    _figures(_cards(suite)[-1].card)
+        made = train_judge(context, actor)
+    found = next(one for one in judges(context) if one.digest == made.digest)
+    if found.is_current:
+        terminal.out.print(f"judge {made.digest[:12]} is in force")
+    else:
+        terminal.out.print(f"judge {made.digest[:12]} is a candidate")
+    _figures(found.card)
+    if not found.is_current:
+        _held_out(found.card.get("held_out", {}))
+        terminal.out.print(
+            f"`tidegauge judge approve {made.digest[:12]} --reason …` puts it in force",
+            markup=False,
+        )
 
 
 @app.command(epilog="Example: tidegauge judge show")
 def show(config: Config = None) -> None:
     """The judges so far and how good each was, out of fold, on its golden set."""
-    cards = _cards(suite_of(config))
-    if not cards:
+    from monitors.quality.judge_review import judges
+
+    found = judges(suite_of(config).context)
+    if not found:
         raise NotReady("there is no judge yet", mend="import a golden set, then judge train")
     terminal.table(
-        "Judges, the last in force",
-        ["judge", "trained", "examples", "auc", "agreement", "always good", "kappa", "recall"],
-        ([row.digest[:12], f"{row.created_at:%Y-%m-%d %H:%M}", *_row(row.card)] for row in cards),
+        "Judges",
+        [
+            *("judge", "trained", "golden", "examples", "auc", "agreement", "always good"),
+            *("kappa", "recall", "approved by", ""),
+        ],
+        (
+            [
+                one.digest[:12],
+                f"{one.created_at:%Y-%m-%d %H:%M}",
+                one.card.get("golden", ""),
+                one.card["examples"],
+                *(f"{one.card['cross_validated'][name]:.3f}" for name in _FIGURES),
+                one.approved_by,
+                "in force" if one.is_current else "" if one.approved_at else "candidate",
+            ]
+            for one in found
+        ),
     )
+    for one in found:
+        if one.approved_at is None and "held_out" in one.card:
+            terminal.out.print(f"candidate {one.digest[:12]}:")
+            _held_out(one.card["held_out"])
 
 
-def _cards(suite: Any) -> Any:
-    from monitors.quality.judge import NAME
-    from sql.tables import model_artifact
+@app.command(epilog="Example: tidegauge judge approve 3fa1 --reason 'finds twice as many'")
+def approve(
+    digest: Annotated[str, typer.Argument(help="The first characters of a judge's digest.")],
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")],
+    actor: Actor = "cli",
+    config: Config = None,
+) -> None:
+    """Put a judge in force; the one before it stays on record."""
+    from monitors.quality.judge_review import approve_judge
 
-    table = model_artifact.c
-    return suite.store.rows(
-        select(table.digest, table.created_at, table.card)
-        .where(table.name == NAME)
-        .order_by(table.created_at, table.digest)
-    )
-
-
-def _row(card: dict[str, Any]) -> list[object]:
-    found = card["cross_validated"]
-    names = ("auc", "agreement", "always_good", "kappa", "recall_of_bad")
-    return [card["examples"], *(f"{found[name]:.3f}" for name in names)]
+    whole = approve_judge(digest, actor, reason, suite_of(config).context)
+    terminal.out.print(f"judge {whole[:12]} is in force now")
 
 
-def _figures(card: dict[str, Any]) -> None:
+def _figures(card: Mapping[str, Any]) -> None:
     found = card["cross_validated"]
     terminal.out.print(
         f"out of fold on {card['examples']:,} examples: agreement {found['agreement']:.1%} "
         f"(always good: {found['always_good']:.1%}), AUC {found['auc']:.3f}, "
         f"kappa {found['kappa']:.3f}, recall of bad answers {found['recall_of_bad']:.1%}"
+    )
+
+
+def _held_out(found: Mapping[str, Any]) -> None:
+    """The judge in force and the candidate, on labels that neither learned from."""
+    if found.get("reason"):
+        terminal.out.print(
+            f"too few labels that neither judge has learned from ({found['labels']}) to compare"
+            if found["reason"] == "few_labels"
+            else "not comparable with the judge in force: it reads another embedding model"
+        )
+        return
+    before, after = found["figures"]["before"], found["figures"]["after"]
+    terminal.table(
+        f"On {found['labels']:,} labels that neither has learned from",
+        ["", f"in force, {found['before'][:12]}", "candidate"],
+        ([name.replace("_", " "), before[name], after[name]] for name in (*_FIGURES, "brier")),
+    )
+    change, low, high = found["agreement_change"]
+    clear = "more often right" if low > 0 else "less often right" if high < 0 else "no clear change"
+    terminal.out.print(
+        f"agreement changes by {100 * change:+.1f} points "
+        f"(95 %: {100 * low:+.1f} to {100 * high:+.1f}): {clear}"
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,34 +11,61 @@ from monitors import terminal
 from monitors.commands.options import Actor, Config, suite_of
 from sql.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from monitors.suite import Suite
+    from sql.window import Window
+
 app = typer.Typer(help="Review by people: batches, pages and results.", no_args_is_help=True)
-Month = Annotated[str, typer.Argument(help="The month, as 2026-05.")]
+Period = Annotated[str, typer.Argument(help="A month as 2026-05, or a week as 2026-W22.")]
 
 
 @app.command(epilog="Example: tidegauge review batch 2026-05 --dry-run")
 def batch(
-    month: Month,
+    period: Period,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it would promise and cost.")
     ] = False,
     config: Config = None,
 ) -> None:
-    """Draw the month's batch and queue it; a second run changes nothing."""
+    """Draw the batch of a month (or, while a product is young, of a week) and queue it.
+
+    A second run changes nothing.
+    """
     from monitors.review.batch import make_batch, plan_batch
-    from sql.window import Grain, Window
 
     suite = suite_of(config)
-    try:
-        day = date.fromisoformat(f"{month}-01")
-    except ValueError:
-        raise ConfigurationError(f"{month!r} is not a month", mend="write 2026-05") from None
-    window = Window.of(day, Grain.MONTH, suite.settings.timezone)
-    facts = (plan_batch if dry_run else make_batch)(window, suite.context)
+    facts = (plan_batch if dry_run else make_batch)(_window(period, suite), suite.context)
     terminal.table(
-        f"Review batch {facts['batch'] or month}",
+        f"Review batch {facts['batch'] or period}",
         ["", ""],
         ([name.replace("_", " "), value] for name, value in facts.items() if name != "batch"),
     )
+
+
+@app.command(epilog="Example: tidegauge review measure 2026-W22")
+def measure(period: Period, config: Config = None) -> None:
+    """Publish what the ratings so far say; the DAG `monthly_review` does it for its months."""
+    from monitors.review.review import review, review_of_week
+    from sql.window import Grain
+
+    suite = suite_of(config)
+    window = _window(period, suite)
+    monitor = review_of_week if window.grain is Grain.WEEK else review
+    published, failed = suite.measure(monitor, window)
+    terminal.out.print(f"{published} measurements published")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _window(period: str, suite: Suite) -> Window:
+    from sql.window import Grain, Window
+
+    window = Window.parse(period, suite.settings.timezone)
+    if window.grain not in (Grain.MONTH, Grain.WEEK):
+        raise ConfigurationError(
+            f"{period!r} is neither a month nor a week", mend="write 2026-05 or 2026-W22"
+        )
+    return window
 
 
 @app.command(epilog="Example: tidegauge review serve --port 8070")

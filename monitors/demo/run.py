@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import secrets
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -33,7 +35,7 @@ enabled = true
 rows_per_day = {rows}
 
 [providers.demo]                        # a recorded provider on this machine: no key, no network
-base_url = "http://127.0.0.1:18731/v1"
+base_url = "http://127.0.0.1:{port}/v1"
 model = "nw-large"
 api_key = "none"
 pin = "demo"
@@ -58,8 +60,17 @@ def write_configuration(folder: Path, rows: int) -> Path:
     if not path.exists():
         default = Path(__file__).resolve().parents[2] / DEFAULT_FILE
         text = default.read_text(encoding="utf-8").rstrip("\n")
-        path.write_text(text + _ADDITIONS.format(rows=rows), encoding="utf-8")
+        path.write_text(text + _ADDITIONS.format(rows=rows, port=_free_port()), encoding="utf-8")
     return path
+
+
+def _free_port() -> int:
+    """One of its own for each demo, below those that the system gives to callers."""
+    while True:
+        port = 18_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 def prepare(

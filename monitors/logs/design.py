@@ -30,6 +30,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from monitors.context import Context
 from monitors.logs.redaction import redact
+from monitors.logs.shadows import PAIRING, Counted, stratum_column
 from monitors.logs.source import Source
 from sql.errors import ConfigurationError
 from sql.sampling import rate_bound
@@ -66,10 +67,11 @@ class Plan:
     """The sample of a window, before any text is read.
 
     Args:
-        names: attributes whose values make the strata.
+        names: whose values make the strata (see `monitors.logs.shadows`).
         bound: keys below it are in whatever their stratum.
     """
 
+    window: Window
     names: tuple[str, ...]
     bound: str
     strata: Mapping[Values, Stratum]
@@ -79,36 +81,41 @@ class Plan:
     def rows(self) -> int:
         return sum(stratum.total for stratum in self.strata.values())
 
+    def columns(self, source: Source) -> list[ColumnElement[Any]]:
+        """The expressions of ``names``."""
+        return [stratum_column(source, self.window, name) for name in self.names]
+
     def conditions(self, source: Source) -> list[ColumnElement[bool]]:
         """Disjoint conditions that together are the sample; each fits one statement."""
         found = [self.key < self.bound]
         beyond = [(values, s.last) for values, s in self.strata.items() if s.last is not None]
         for place in range(0, len(beyond), _TOGETHER):
             parts = [
-                and_(self.key <= last, *_is(source, self.names, values))
+                and_(self.key <= last, *_is(self.columns(source), values))
                 for values, last in beyond[place : place + _TOGETHER]
             ]
             found.append(and_(self.key >= self.bound, or_(*parts)))
         return found
 
 
-def plan(window: Window, context: Context) -> Plan:
-    """Count the strata, and find how far into each the sample reaches.
+def plan(window: Window, context: Context, counted: Counted) -> Plan:
+    """Find how far into each of the counted strata the sample reaches.
 
     Raises:
         ConfigurationError: the strata are too many to have a minimum each.
     """
     source, wanted = context.source, context.settings.sampling
-    names = tuple(name for name in wanted.strata if name in source.attributes)
-    key, bound = source.key(wanted.seed, window), rate_bound(wanted.rate)
-    totals = source.count_by(window, names)
+    names, totals = counted.names, counted.totals
+    columns = [stratum_column(source, window, name) for name in names]
+    key = source.key(wanted.seed, window, shadows=PAIRING in names)
+    bound = rate_bound(wanted.rate)
     if len(totals) > MOST_STRATA:
         raise ConfigurationError(
             f"the strata {', '.join(names)} make {len(totals)} combinations in {window}",
             where="[sampling] strata",
             mend=f"choose fields with few values: at most {MOST_STRATA} combinations",
         )
-    below = source.count_by(window, names, key < bound)
+    below = source.count_by(window, columns, key < bound)
     kept = _kept(window, context)
     last = {
         values: kept[label]
@@ -121,7 +128,7 @@ def plan(window: Window, context: Context) -> Plan:
         if (below.get(values, 0) < min(wanted.minimum, total) or values in last)
         and _can_be_asked_for(values)
     }
-    further = _further(window, context, (names, key, bound), short, last)
+    further = _further(window, context, (columns, key, bound), short, last)
     strata = {}
     for values, total in totals.items():
         keys = further.get(values, [])
@@ -131,7 +138,7 @@ def plan(window: Window, context: Context) -> Plan:
             strata[values] = Stratum(total, drawn, keys[-1] if keys else None, probability)
         else:
             strata[values] = Stratum(total, 0, None, wanted.rate)
-    return Plan(names, bound, strata, key)
+    return Plan(window, names, bound, strata, key)
 
 
 def stratum_label(names: Sequence[str], values: Values) -> str:
@@ -158,29 +165,30 @@ def _kept(window: Window, context: Context) -> dict[str, str]:
 def _further(
     window: Window,
     context: Context,
-    where: tuple[Sequence[str], ColumnElement[str], str],
+    where: tuple[Sequence[ColumnElement[Any]], ColumnElement[str], str],
     short: Mapping[Values, int],
     last: Mapping[Values, str],
 ) -> dict[Values, list[str]]:
     """Keys beyond the rate's bound that belong to the sample, by stratum, in order."""
-    source, (names, key, bound) = context.source, where
+    source, (parts, key, bound) = context.source, where
     found: dict[Values, list[str]] = {}
     wanted = list(short)
     for place in range(0, len(wanted), _TOGETHER):
         together = wanted[place : place + _TOGETHER]
-        columns = [source.column(name).label(f"s{index}") for index, name in enumerate(names)]
-        rank = func.row_number().over(partition_by=columns or None, order_by=key)
+        columns = [part.label(f"s{index}") for index, part in enumerate(parts)]
+        # Not row_number: two shadows of one request have one key, and come together.
+        rank = func.rank().over(partition_by=columns or None, order_by=key)
         inner = (
             select(*columns, key.label("k"), rank.label("rank"))
             .where(*source.within(window), key >= bound)
-            .where(or_(*(and_(True, *_is(source, names, values)) for values in together)))
+            .where(or_(*(and_(True, *_is(parts, values)) for values in together)))
             .subquery()
         )
         most = max(short[values] for values in together)
         furthest = max((last.get(values, "") for values in together), default="")
         query = select(*inner.c).where(or_(inner.c.rank <= most, inner.c.k <= furthest))
         for row in source.rows(query.order_by(inner.c.k)):
-            values, largest = tuple(row[: len(names)]), row.k
+            values, largest = tuple(row[: len(parts)]), row.k
             if row.rank <= short[values] or largest <= last.get(values, ""):
                 found.setdefault(values, []).append(largest)
     return found
@@ -195,8 +203,8 @@ def _can_be_asked_for(values: Values) -> bool:
     return True
 
 
-def _is(source: Source, names: Sequence[str], values: Values) -> list[ColumnElement[bool]]:
+def _is(columns: Sequence[ColumnElement[Any]], values: Values) -> list[ColumnElement[bool]]:
     return [
-        source.column(name).is_(None) if value is None else source.column(name) == value
-        for name, value in zip(names, values, strict=True)
+        column.is_(None) if value is None else column == value
+        for column, value in zip(columns, values, strict=True)
     ]

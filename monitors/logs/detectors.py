@@ -34,6 +34,8 @@ class Detector:
         proof: of (candidate, up to 32 characters before it in lower case, the character after).
         divisible: numbers may run into each other ("4111 1111 1111 1111 123"), so a candidate
             may be several; up to three groups at either end are tried without.
+        hopeless: of (candidate, what stands before it): surely no part of it can be proved. Most
+            numbers are dates, prices and versions, which this spares all those trials.
     """
 
     kind: str
@@ -41,11 +43,16 @@ class Detector:
     pattern: str
     proof: Proof
     divisible: bool = False
+    hopeless: Callable[[str, str], bool] | None = None
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where the text holds one."""
         for match in _compiled(self.pattern).finditer(text):
             start, end = match.span(1 if match.re.groups else 0)
+            if self.hopeless is not None and self.hopeless(
+                text[start:end], text[max(0, start - _NEAR) : start].lower()
+            ):
+                continue
             if self.divisible:
                 yield from self._parts(text, start, end)
             elif self._proves(text, start, end):
@@ -78,6 +85,9 @@ def _compiled(pattern: str) -> Any:
 
     options = re2.Options()
     options.log_errors = False
+    # In RE2's usual 8 MB the automaton of repeats within repeats does not fit, and it falls back
+    # to one that is ten times slower.
+    options.max_mem = 64 << 20
     return re2.compile(pattern, options)
 
 
@@ -100,7 +110,8 @@ def _digits(text: str) -> str:
 
 # First digits of the card networks and the lengths that they use (ISO/IEC 7812).
 _NETWORKS: tuple[tuple[range, tuple[int, ...]], ...] = (
-    (range(4000, 5000), (13, 16, 19)),
+    # No Visa card of 13 digits is in use; many an article's number would pass for one.
+    (range(4000, 5000), (16, 19)),
     (range(5100, 5600), (16,)),
     (range(2221, 2721), (16,)),
     (range(3400, 3500), (15,)),
@@ -133,7 +144,7 @@ def _is_iban(candidate: str, before: str, after: str) -> bool:
 
 
 def _is_ipv4(candidate: str, before: str, after: str) -> bool:
-    if not _stands_alone(before, after) or before.endswith(("v", "version ", "release ", "§ ")):
+    if not _stands_alone(before, after) or _NO_ADDRESS.search(before):
         return False
     return _names_a_machine(candidate)
 
@@ -155,7 +166,17 @@ def _names_a_machine(candidate: str) -> bool:
 
 
 # "phone" also ends a word (smartphone); the others begin one: "whitelist" and "context" are none.
-_PHONE_WORD = re.compile(r"phone|(?<![a-z])(?:tel|call|mobile|cell|whatsapp|fax|handy|sms|text)")
+_PHONE_WORD = re.compile(
+    r"phone|(?<![a-z])(?:tel|call|dial|ring me|reach me|mobile|cell|whatsapp|fax|handy|sms|text)"
+)
+# Right before a number: what else it counts.
+_OTHER_NUMBER = re.compile(
+    r"(?:ticket|order|case|invoice|ref(?:erence)?|tracking|article|item|part|serial|account|batch"
+    r"|sku|isbn|ean)s?(?: (?:number|no\.?|id))?[:# ]*$"
+)
+_NO_ADDRESS = re.compile(
+    r"(?:version|driver|section|chapter|clause|release|firmware|build|step|§|v)\s*$"
+)
 _PHONE_REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "IN", "BR", "CN", "JP", "AU")
 
 
@@ -166,12 +187,24 @@ def _is_phone(candidate: str, before: str, after: str) -> bool:
         return False
     if not 7 <= len(digits) <= 15:
         return False
+    if _OTHER_NUMBER.search(before):
+        return False
     if candidate.startswith(("+", "00")):
         return _in_numbering_plan("+" + digits.removeprefix("00"), None)
     if _PHONE_WORD.search(before):
         return any(_in_numbering_plan(candidate, region) for region in _PHONE_REGIONS)
     groups = [len(part) for part in candidate.translate(_SEPARATORS).split()]
     return groups in ([3, 3, 4], [1, 3, 3, 4]) and _in_numbering_plan(candidate, "US")
+
+
+def _no_phone(candidate: str, before: str) -> bool:
+    if "+" in candidate or _PHONE_WORD.search(before):
+        return False
+    parts = candidate.translate(_SEPARATORS).split()
+    if any(part.startswith("00") for part in parts):
+        return False
+    sizes = [len(part) for part in parts]
+    return all(sizes[at : at + 3] != [3, 3, 4] for at in range(len(sizes) - 2))
 
 
 _SEPARATORS = str.maketrans("()-./", "     ")
@@ -202,6 +235,18 @@ def _is_national_id(candidate: str, before: str, after: str) -> bool:
         if (shaped or any(word in before for word in words)) and check(candidate):
             return True
     return False
+
+
+def _no_national_id(candidate: str, before: str) -> bool:
+    if _shaped().search(_form(candidate)):
+        return False
+    return _announced().search(before) is None
+
+
+@cache
+def _shaped() -> re.Pattern[str]:
+    """A letter, or one of the unmistakable forms."""
+    return re.compile("|".join(["A", *map(re.escape, sorted(_shapes()))]))
 
 
 @cache
@@ -286,9 +331,14 @@ def _looks_random(candidate: str, _before: str, _after: str) -> bool:
     return -sum(n / total * math.log2(n / total) for n in counts) >= 4.0
 
 
-def _is_password(candidate: str, _before: str, _after: str) -> bool:
-    """After "password:" a word of prose may follow; a password mixes letters with something."""
-    return any(c.isalpha() for c in candidate) and any(not c.isalpha() for c in candidate[:-1])
+def _is_password(candidate: str, before: str, _after: str) -> bool:
+    """After "password:" a word of prose may follow; a password mixes letters with something.
+
+    After "password is" that is no hyphen: "is well-protected".
+    """
+    prose = "-'’" if before.rstrip().endswith("is") else ""
+    odd = any(not c.isalpha() and c not in prose for c in candidate[:-1])
+    return odd and any(c.isalpha() for c in candidate)
 
 
 # ── the kinds ────────────────────────────────────────────────────────────────────────────────
@@ -341,6 +391,7 @@ DETECTORS: tuple[Detector, ...] = (
         r"\b\d{1,4}(?:[ .\-]?\d{1,4}){2,7}[0-9Xx]\b",
         _is_national_id,
         divisible=True,
+        hopeless=_no_national_id,
     ),
     Detector("national_id", "lettered", r"(?i)\b(?:[XYZ]-?)?\d{7,8}-?[A-Z]\b", _is_national_id),
     Detector(
@@ -359,6 +410,7 @@ DETECTORS: tuple[Detector, ...] = (
         r"(?:\+|\b|\()\d(?:(?:[ ./\-]?\(?|\)[ \-]?)\d){6,17}\b",
         _is_phone,
         divisible=True,
+        hopeless=_no_phone,
     ),
 )
 

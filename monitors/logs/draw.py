@@ -11,19 +11,22 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from monitors.context import Context
 from monitors.logs.design import Plan, Stratum, plan, stratum_label
 from monitors.logs.interaction import ATTRIBUTES, REQUIRED, TEXT_FIELDS
 from monitors.logs.poison import Cleaned, clean
 from monitors.logs.redaction import Redacted, redact, redact_all, user_key
-from sql.sampling import sample_key
+from monitors.logs.shadows import PAIRING, count_strata
+from sql.sampling import drawn_by, sample_key
 from sql.tables import quarantine, sample
 from sql.window import Window
 
 # A fixed chunk: its rows are redacted together and committed together.
 _CHUNK = 1_000
+# In the place of a row's redactions, once its person's texts were erased.
+ERASED = {"erased": 1}
 _KEPT_TEXTS = ("input", "output", "context", "reference")
 # Names of things, not free text; redacting an id would only break what it links.
 _NAMES = frozenset(
@@ -67,10 +70,11 @@ def draw_sample(window: Window, context: Context) -> DrawReport:
         StoreError: a database refused.
     """
     source = context.source
-    _forget_other_designs(window, context)
-    drawing = plan(window, context)
+    counted = count_strata(window, context)
+    _forget_other_designs(window, context, counted.names)
+    drawing = plan(window, context, counted)
     sampled, quarantined, faults = 0, 0, Counter[str]()
-    columns = [source.column(name).label(f"s{i}") for i, name in enumerate(drawing.names)]
+    columns = [part.label(f"s{i}") for i, part in enumerate(drawing.columns(source))]
     for condition in drawing.conditions(source):
         query = source.raw_select(window, *columns, drawing.key.label("k")).where(condition)
         for part in source.flow(query, _CHUNK):
@@ -80,7 +84,7 @@ def draw_sample(window: Window, context: Context) -> DrawReport:
             faults.update(fault.reason for cleaned in bad for fault in cleaned.faults)
             now = context.clock()
             with context.store.begin() as connection:
-                context.store.upsert(connection, sample, good)
+                context.store.upsert(connection, sample, _not_erased(connection, good, source.name))
                 rejected = chain.from_iterable(
                     _rejection(cleaned, source.name, now) for cleaned in bad
                 )
@@ -88,24 +92,38 @@ def draw_sample(window: Window, context: Context) -> DrawReport:
     return DrawReport(drawing.rows, sampled, quarantined, dict(sorted(faults.items())))
 
 
-def _forget_other_designs(window: Window, context: Context) -> None:
+def _forget_other_designs(window: Window, context: Context, names: Sequence[str]) -> None:
     """Take out the window's rows that another seed or other strata drew: weights cannot mix."""
-    table, wanted = sample.c, context.settings.sampling
-    names = sorted(name for name in wanted.strata if name in context.source.attributes)
+    table, seed = sample.c, context.settings.sampling.seed
     inside = (
         table.source == context.source.name,
         table.at >= window.start,
         table.at < window.end,
     )
-    query = select(table.stratum, func.min(table.item_id))
-    for label, item_id in context.store.rows(query.where(*inside).group_by(table.stratum)):
-        own = select(table.sample_key).where(*inside, table.item_id == item_id)
-        key = context.store.rows(own)[0][0]
-        same_seed = key == sample_key(wanted.seed, context.source.name, item_id)
-        same_strata = not label.startswith("{") or sorted(json.loads(label)) == names
+    strata = select(table.stratum, func.min(table.item_id)).where(*inside)
+    for label, item_id in context.store.rows(strata.group_by(table.stratum)):
+        query = select(table.sample_key, table.fields, table.redactions)
+        one = context.store.rows(query.where(*inside, table.item_id == item_id))[0]
+        by = drawn_by(item_id, one.fields.get("shadow_of"))
+        # Of an erased shadow nobody knows any more what it shadowed.
+        unknown = PAIRING in names and one.redactions == ERASED
+        same_seed = unknown or one.sample_key == sample_key(seed, context.source.name, by)
+        same_strata = not label.startswith("{") or sorted(json.loads(label)) == sorted(names)
         if not (same_seed and same_strata):
             with context.store.begin() as connection:
                 connection.execute(delete(sample).where(*inside, table.stratum == label))
+
+
+def _not_erased(
+    connection: Connection, rows: Sequence[dict[str, Any]], source: str
+) -> list[dict[str, Any]]:
+    """Without the rows whose texts somebody had erased: the log may have them still."""
+    table = sample.c
+    query = select(table.item_id, table.redactions).where(
+        table.source == source, table.item_id.in_([row["item_id"] for row in rows])
+    )
+    gone = {row.item_id for row in connection.execute(query) if row.redactions == ERASED}
+    return [row for row in rows if row["item_id"] not in gone]
 
 
 def _keep(

@@ -25,14 +25,16 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    inspect,
     select,
+    update,
 )
 from sqlalchemy.dialects import sqlite
 
-from monitors.logs.interaction import ATTRIBUTES, BY_ATTRIBUTE, REQUIRED
-from sql.engine import safe_errors
+from monitors.logs.interaction import ATTRIBUTES, BY_ATTRIBUTE, REQUIRED, TEXT_FIELDS
+from sql.engine import compact, safe_errors
 from sql.errors import StoreError
-from sql.sampling import sample_key
+from sql.sampling import drawn_by, sample_key
 from sql.types import Instant
 
 _TYPES: Mapping[str, Any] = {
@@ -47,6 +49,8 @@ _ROWS_PER_LOOKUP = 500
 _ID_LENGTH = 255
 # What makes two rows of one id the same request: the rest (feedback, cost) may come later.
 _CONTENT = ("input", "output", "request_model")
+_PERSONAL = (*TEXT_FIELDS, "user_id", "conversation_id", "response_id")
+_BLANK = "[ERASED]"
 
 metadata = MetaData()
 
@@ -126,6 +130,35 @@ def write_rows(
     return total
 
 
+def is_embedded(engine: Engine, table: str) -> bool:
+    """Is it this module's own table, and not a log that is only read?"""
+    if table != interaction.name:
+        return False
+    with safe_errors("embedded source"):
+        names = {column["name"] for column in inspect(engine).get_columns(table)}
+    return names == set(interaction.columns.keys())
+
+
+def blank_rows(engine: Engine, user_id: str) -> int:
+    """Take a user's texts, and what points at the user, out of the log; the rows are still counted.
+
+    Returns:
+        how many rows there were.
+
+    Raises:
+        StoreError: the database refused.
+    """
+    table = interaction.c
+    blank = {name: None if table[name].nullable else _BLANK for name in _PERSONAL}
+    with safe_errors("embedded source"), engine.connect() as raw:
+        connection = raw.execution_options(tidegauge_write=True)
+        with connection.begin():
+            mine = update(interaction).where(table.user_id == user_id)
+            found = connection.execute(mine.values(**blank)).rowcount
+    compact(engine, [interaction.name])
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """Rows as the driver wants them: only columns that some row of the part has."""
@@ -141,7 +174,8 @@ class _Part:
         for row in rows:
             values: list[Any] = list(map(row.get, names))
             values[1] = _utc_text(values[1])
-            values.append(sample_key(seed, source_name, values[0]))
+            by = drawn_by(values[0], row.get("shadow_of"))
+            values.append(sample_key(seed, source_name, by))
             records.append(tuple(values))
         return cls((*names, "sample_key"), records)
 

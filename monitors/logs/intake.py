@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 
 from monitors.context import Context
-from monitors.logs.interaction import ATTRIBUTES
+from monitors.logs.counted import Profile, profile, stored
 from monitors.monitor import monitor
 from monitors.reference import is_reference, reference_days
 from sql.errors import NotReady
 from sql.measurement import Measurement, Status
-from sql.tables import partial_result, quarantine, sample
+from sql.tables import quarantine, sample
 from sql.window import Grain, Window
 
 _WEEKS = 8
 _ENOUGH = 3  # like days, to know how much days differ
 _LARGEST_LOG = 50.0  # e^50 times the baseline is no statement
+_LATE_DAYS = 7
 _MENDED = ("scrubbed", "truncated")
-
-
-class Profile(NamedTuple):
-    """Rows of a day, and how many of them lack each column."""
-
-    rows: int
-    nulls: Mapping[str, int]
 
 
 def ensure_landed(window: Window, context: Context) -> None:
@@ -70,6 +64,7 @@ def intake(window: Window, context: Context) -> Iterator[Measurement]:
     yield _rows(window, context, today.rows, compared)
     yield from _null_shares(window, context, today, compared)
     yield _delay(window, context, today.rows)
+    yield _late(window, context)
     yield _quarantined(window, context)
 
 
@@ -112,7 +107,7 @@ def _rows(window: Window, context: Context, rows: int, compared: bool) -> Measur
 def _log_rates(window: Window, context: Context) -> dict[int, list[float]]:
     """Log rows per hour of the eight weeks before, by weekday; empty days are left out."""
     days = [window.shift(-back) for back in range(1, 7 * _WEEKS + 1)]
-    known = _stored(days[-1].start, window.start, context)
+    known = stored(days[-1].start, window.start, context)
     rates: dict[int, list[float]] = {}
     first = context.source.first_instant()
     for day in days:
@@ -134,57 +129,12 @@ def _poisson_interval(count: int) -> tuple[float, float]:
 # ── missing values ───────────────────────────────────────────────────────────────────────────
 
 
-def profile(window: Window, context: Context) -> Profile:
-    """Count a day's rows and its missing values in one statement, and keep the counts."""
-    source = context.source
-    names = [name for name in ATTRIBUTES if name in source.attributes and name not in ("id", "at")]
-    missing = [func.sum(case((source.column(name).is_(None), 1), else_=0)) for name in names]
-    query = select(func.count(), *missing).where(*source.within(window))
-    row = source.rows(query)[0]
-    counts = {name: int(count or 0) for name, count in zip(names, row[1:], strict=True)}
-    found = Profile(int(row[0]), counts)
-    _keep(window, found, context)
-    return found
-
-
-def _keep(window: Window, found: Profile, context: Context) -> None:
-    if _stored(window.start, window.end, context).get(window.start) == found:
-        return
-    row = {
-        "job": "intake",
-        "grain": window.grain.value,
-        "window_start": window.start,
-        "step": "profile",
-        "shard": 0,
-        "body": {"rows": found.rows, "nulls": dict(found.nulls)},
-        "finished_at": context.clock(),
-    }
-    with context.store.begin() as connection:
-        context.store.upsert(connection, partial_result, [row])
-
-
-def _stored(start: datetime, end: datetime, context: Context) -> dict[datetime, Profile]:
-    """Profiles of days that were counted before, by their start."""
-    table = partial_result.c
-    query = select(table.window_start, table.body).where(
-        table.job == "intake",
-        table.grain == Grain.DAY.value,
-        table.window_start >= start,
-        table.window_start < end,
-        table.step == "profile",
-    )
-    return {
-        row.window_start: Profile(row.body["rows"], row.body["nulls"])
-        for row in context.store.rows(query)
-    }
-
-
 def _reference(context: Context) -> list[Profile]:
     """Profiles of the reference's days that had rows; counted once, then remembered."""
     days = reference_days(context)
     if not days:
         return []
-    known = _stored(days[0].start, days[-1].end, context)
+    known = stored(days[0].start, days[-1].end, context)
     counted = [known[day.start] if day.start in known else profile(day, context) for day in days]
     return [day for day in counted if day.rows]
 
@@ -258,6 +208,29 @@ def _delay(window: Window, context: Context, rows: int) -> Measurement:
     hours = (window.end - last).total_seconds() / 3600
     method = "from the last row to the end of the window"
     return Measurement(**about, n=rows, value=hours, low=hours, high=hours, method=method)
+
+
+def _late(window: Window, context: Context) -> Measurement:
+    """Days are counted again for a week; measuring a day anew takes its late rows in."""
+    days = [window.shift(-back) for back in range(_LATE_DAYS, 0, -1)]
+    known = stored(days[0].start, window.start, context)
+    counts = {day: context.source.count(day) for day in days if day.start in known}
+    late = {day: max(rows - known[day.start].rows, 0) for day, rows in counts.items()}
+    rows = sum(counts.values())
+    about: dict[str, Any] = {"monitor": "intake", "metric": "intake.late_share", "window": window}
+    if not rows:
+        return Measurement(**about, n=0, status=Status.NO_DATA, reason="no_earlier_day")
+    share = sum(late.values()) / rows
+    worst = max(late, key=lambda day: late[day])
+    return Measurement(
+        **about,
+        n=rows,
+        value=share,
+        low=share,
+        high=share,
+        reason=f"most_in_{worst.label}" if late[worst] else "",
+        method=f"of all rows of {len(counts)} days measured before",
+    )
 
 
 def _quarantined(window: Window, context: Context) -> Measurement:

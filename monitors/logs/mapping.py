@@ -167,6 +167,11 @@ def raw_expression(attribute: str, column: Column[Any], time_format: str) -> Col
     return type_coerce(column, column.type)
 
 
+def label_expression(column: Column[Any]) -> ColumnElement[str]:
+    """Any column as a short text."""
+    return _capped("", column, extra=0)
+
+
 def identity(column: Column[Any]) -> ColumnElement[str]:
     """The id as text, the very text that the sample key is made of."""
     if isinstance(column.type, String) and not isinstance(column.type, Enum):

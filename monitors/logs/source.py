@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ColumnElement,
     Connection,
     Engine,
+    Integer,
+    Numeric,
     Row,
     Select,
     String,
@@ -24,12 +27,25 @@ from sqlalchemy import (
 )
 
 from monitors.logs.interaction import BY_ATTRIBUTE, TEXT_FIELDS, Batch
-from monitors.logs.mapping import Mapped, expression, identity, raw_expression, reflect
+from monitors.logs.mapping import (
+    Mapped,
+    expression,
+    identity,
+    label_expression,
+    raw_expression,
+    reflect,
+)
 from monitors.logs.poison import LABEL_LIMIT, TEXT_LIMIT, scrub_column
 from monitors.logs.times import complaint, readable, within
 from sql.engine import open_engine, safe_errors
 from sql.errors import ConfigurationError, StoreError
-from sql.sampling import rate_bound, sample_key, sample_key_expression
+from sql.sampling import (
+    drawn_by,
+    drawn_by_expression,
+    rate_bound,
+    sample_key,
+    sample_key_expression,
+)
 from sql.window import Window
 
 if TYPE_CHECKING:
@@ -54,7 +70,7 @@ class Source:
         self.name = settings.name
         self.engine = engine
         self._mapped: Mapped | None = None
-        self._keys: dict[str, ColumnElement[str]] = {}
+        self._keys: dict[tuple[str, bool], ColumnElement[str]] = {}
 
     @classmethod
     def open(cls, settings: SourceSettings) -> Source:
@@ -89,18 +105,22 @@ class Source:
         return int(self.rows(query)[0][0])
 
     def count_by(
-        self, window: Window, attributes: Sequence[str], *conditions: ColumnElement[bool]
+        self,
+        window: Window,
+        attributes: Sequence[str | ColumnElement[Any]],
+        *conditions: ColumnElement[bool],
     ) -> dict[tuple[Any, ...], int]:
         """Rows of the window by combination of values; NULL is None.
 
         Args:
+            attributes: or expressions made of them.
             conditions: further ones, made of `column` and `key`.
         """
         if not attributes:
             query = select(func.count()).select_from(self._schema().table)
             total = int(self.rows(query.where(*self.within(window), *conditions))[0][0])
             return {(): total} if total else {}
-        columns = [self.column(name) for name in attributes]
+        columns = [self.column(a) if isinstance(a, str) else a for a in attributes]
         grouped = select(*columns, func.count()).group_by(*columns)
         found = self.rows(grouped.where(*self.within(window), *conditions))
         return {tuple(row[:-1]): int(row[-1]) for row in found}
@@ -130,6 +150,20 @@ class Source:
             )
         return expression(attribute, columns[attribute], self.settings.time_format)
 
+    def own_kind(self, name: str) -> str | None:
+        """``number`` or ``text``: what a column of the table holds that is no field of ours; None
+        when there is no such column."""
+        column = self._schema().table.c.get(name)
+        if column is None:
+            return None
+        number = isinstance(column.type, Numeric | Integer) and not isinstance(column.type, Boolean)
+        return "number" if number else "text"
+
+    def own_column(self, name: str) -> ColumnElement[Any]:
+        """The SQL expression of a column that `own_kind` knows; texts are cut short."""
+        column = self._schema().table.c[name]
+        return column if self.own_kind(name) == "number" else label_expression(column)
+
     def within(self, window: Window) -> list[ColumnElement[bool]]:
         """Conditions for the rows of the window, those of ``[source] where`` included."""
         schema = self._schema()
@@ -149,24 +183,43 @@ class Source:
         ]
         return select(*columns, *extra).where(*self.within(window))
 
-    def key(self, seed: str, window: Window) -> ColumnElement[str]:
+    def shadow_of(self, *, plain: bool = False) -> ColumnElement[str] | None:
+        """The id of the request that a row shadows, NULL where it shadows none; None where the log
+        does not have the field.
+
+        Args:
+            plain: without the table's name, for the definition of a column.
+        """
+        column = self._schema().columns.get("shadow_of")
+        if column is None:
+            return None
+        return func.nullif(identity(Column(column.name, column.type) if plain else column), "")
+
+    def key(self, seed: str, window: Window, *, shadows: bool = False) -> ColumnElement[str]:
         """The rows' sample keys: the stored ones where they are right, else computed in SQL.
+
+        Args:
+            shadows: the window has some; their stored keys are looked at, too.
 
         Raises:
             ConfigurationError: ``[source] sample_key`` names a column with other keys.
         """
         schema = self._schema()
         identifier = identity(schema.columns["id"])
-        computed = sample_key_expression(seed, self.name, identifier)
+        by = drawn_by_expression(identifier, self.shadow_of())
+        computed = sample_key_expression(seed, self.name, by)
         if schema.stored_key is None:
             return computed
         stored = type_coerce(schema.stored_key, String)
-        if seed not in self._keys:
-            self._keys[seed] = stored if self._keys_are_right(schema, seed) else computed
-        if self._keys[seed] is computed or not schema.stored_key.nullable:
-            return self._keys[seed]
+        known = (seed, shadows)
+        if known not in self._keys:
+            among = self.within(window) if shadows else None
+            right = self._keys_are_right(schema, seed, among)
+            self._keys[known] = stored if right else computed
+        if self._keys[known] is computed or not schema.stored_key.nullable:
+            return self._keys[known]
         gaps = select(schema.stored_key).where(*self.within(window), stored.is_(None)).limit(1)
-        return func.coalesce(stored, computed) if self.rows(gaps) else self._keys[seed]
+        return func.coalesce(stored, computed) if self.rows(gaps) else self._keys[known]
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
@@ -189,15 +242,23 @@ class Source:
         chunk: int = 20_000,
         shard: int = 0,
         shards: int = 1,
+        extra: Mapping[str, ColumnElement[Any]] | None = None,
+        conditions: Sequence[ColumnElement[bool]] = (),
     ) -> Iterator[Batch]:
         """The window's rows in batches of at most ``chunk``, in flat memory and no certain order.
 
         Args:
             shard, shards: only the rows whose sample key falls into this part of as many.
+            extra: further columns by name, made of `column` and `own_column`, that the database
+                computes.
+            conditions: further ones, made of `column` and `key`.
 
         Rows whose time cannot be read are left out; a missing input or output is an empty text.
         """
-        query = self.select(window, attributes)
+        more = extra or {}
+        query = self.select(window, attributes).where(*conditions)
+        query = query.add_columns(*(made.label(name) for name, made in more.items()))
+        names = [*attributes, *more]
         if shards > 1:
             key = self._shard_key()
             if shard > 0:
@@ -211,10 +272,10 @@ class Source:
             held.extend(part)
             characters += sum(len(row[place] or "") for place in texts for row in part)
             if len(held) >= chunk or characters > _CHARACTERS:
-                yield _batch(attributes, held[:chunk])
+                yield _batch(names, held[:chunk])
                 held, characters = held[chunk:], 0
         if held:
-            yield _batch(attributes, held)
+            yield _batch(names, held)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -283,16 +344,26 @@ class Source:
             return type_coerce(schema.stored_key, String)
         return sample_key_expression("shard", self.name, identity(schema.columns["id"]))
 
-    def _keys_are_right(self, schema: Mapped, seed: str) -> bool:
-        stored = schema.stored_key
+    def _keys_are_right(
+        self, schema: Mapped, seed: str, among: Sequence[ColumnElement[bool]] | None
+    ) -> bool:
+        """Of a few rows, and of a few shadows ``among`` some where there are any."""
+        stored, shadow = schema.stored_key, self.shadow_of()
         if stored is None:
             return False
-        query = select(identity(schema.columns["id"]), stored).where(stored.is_not(None))
-        found = self.rows(query.limit(_PROBE))
-        right = all(row[1] == sample_key(seed, self.name, row[0]) for row in found)
+        columns = [identity(schema.columns["id"]), stored]
+        query = select(*columns, *([] if shadow is None else [shadow])).where(stored.is_not(None))
+        found = list(self.rows(query.limit(_PROBE)))
+        if among is not None and shadow is not None:
+            found += self.rows(query.where(*among, shadow.is_not(None)).limit(_PROBE))
+        right = all(
+            row[1] == sample_key(seed, self.name, drawn_by(row[0], row[2] if row[2:] else None))
+            for row in found
+        )
         if not right and schema.key_is_configured:
             raise ConfigurationError(
-                f"the column {stored.name!r} holds keys of another seed or source name",
+                f"the column {stored.name!r} holds keys of another seed or source name, or of its "
+                "shadows' own ids",
                 where="[source] sample_key",
                 mend="make it anew with `tidegauge source ddl`, or leave sample_key out",
             )
@@ -317,7 +388,7 @@ def _batch(attributes: Sequence[str], rows: Sequence[Sequence[Any]]) -> Batch:
         rows = [row for row in rows if row[place] is not None]
     columns: dict[str, Sequence[Any]] = {}
     for name, values in zip(attributes, zip(*rows, strict=True), strict=True) if rows else ():
-        kind = BY_ATTRIBUTE[name].kind
+        kind = BY_ATTRIBUTE[name].kind if name in BY_ATTRIBUTE else ""
         if kind == "text":
             limit = TEXT_LIMIT if name in TEXT_FIELDS else LABEL_LIMIT
             texts = scrub_column(values, limit)

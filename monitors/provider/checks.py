@@ -9,15 +9,14 @@ interpreter reads, and GPT-3.5 said "yes" where it had said "no", right or wrong
 
 from __future__ import annotations
 
-import ast
 import json
 import re
-import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from monitors.provider.prompts import Check
+from monitors.quality.python_code import python_fault
 from monitors.scorer import PASS, Score
 
 # Raise it whenever a verdict can change: answers judged by two versions are not compared.
@@ -164,17 +163,17 @@ def _json_schema(check: Check, text: str) -> tuple[Score, Score]:
 
 def _code_parses(_check: Check, text: str) -> tuple[Score, Score]:
     """Correct: the code inside parses as Python. Format: the answer is code and nothing else."""
-    form = PASS if _is_python(text) else Score(0.0, "not_code")
-    return (PASS if _is_python(_unfenced(text)) else Score(0.0, "syntax")), form
+    form = Score(0.0, "not_code") if python_fault(text) else PASS
+    return (Score(0.0, "syntax") if python_fault(_unfenced(text)) else PASS), form
 
 
 def _code_passes(check: Check, text: str) -> tuple[Score, Score]:
     """Correct: the code inside passes the reference's tests. Format: it is code, nothing else."""
     from monitors.quality.sandbox import passes
 
-    form = PASS if _is_python(text) else Score(0.0, "not_code")
+    form = Score(0.0, "not_code") if python_fault(text) else PASS
     code = _unfenced(text)
-    if not _is_python(code):
+    if python_fault(code):
         return Score(0.0, "syntax"), form
     return passes(check.setup, code, str(check.reference)), form
 
@@ -210,15 +209,3 @@ def _parsed(text: str) -> tuple[Any] | None:
         return (json.loads(text),)
     except (ValueError, RecursionError):
         return None
-
-
-def _is_python(text: str) -> bool:
-    if not text.strip():
-        return False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a strange escape in somebody's code is not ours
-            ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True

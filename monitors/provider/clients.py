@@ -159,8 +159,8 @@ class OpenAIModel:
                 model=str(answer.model or ""),
                 fingerprint=str(answer.system_fingerprint or ""),
                 finish_reason=str(choice.finish_reason or ""),
-                input_tokens=usage.prompt_tokens if usage else None,
-                output_tokens=usage.completion_tokens if usage else None,
+                input_tokens=token_count(usage.prompt_tokens) if usage else None,
+                output_tokens=token_count(usage.completion_tokens) if usage else None,
                 latency_ms=spent,
             )
         except (AttributeError, IndexError, TypeError):
@@ -211,8 +211,8 @@ class AnthropicModel:
                 model=str(answer.model or ""),
                 fingerprint="",
                 finish_reason=str(answer.stop_reason or ""),
-                input_tokens=answer.usage.input_tokens,
-                output_tokens=answer.usage.output_tokens,
+                input_tokens=token_count(answer.usage.input_tokens),
+                output_tokens=token_count(answer.usage.output_tokens),
                 latency_ms=spent,
             )
         except (AttributeError, TypeError):
@@ -220,6 +220,13 @@ class AnthropicModel:
 
     async def close(self) -> None:
         await self._client.close()
+
+
+def token_count(tokens: object) -> int | None:
+    """How many, where it is a number: the SDKs hand on whatever a gateway wrote there."""
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
+        return None
+    return tokens
 
 
 def _called(calls: Iterable[tuple[str, Any]]) -> str:

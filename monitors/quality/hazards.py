@@ -41,7 +41,7 @@ def pii(allow: Sequence[str] = (), echoes: bool = False) -> Scorer:
 
     @scorer(
         name="pii",
-        version=version_with("1", allow=sorted(allowed), echoes=echoes),
+        version=version_with("2", allow=sorted(allowed), echoes=echoes),
         layer=Layer.SAFETY,
         needs=("output",),
         reads=() if echoes else ("input",),

@@ -22,7 +22,7 @@ from monitors.logs.interaction import Batch
 from monitors.quality.judge_features import FEATURES_VERSION, NAMES, matrix
 from monitors.scorer import Layer, Score, scorer
 from sql.errors import ConfigurationError, TidegaugeError
-from sql.tables import model_artifact
+from sql.tables import judge_approval, model_artifact
 
 NAME = "judge"
 # Both texts of a row are embedded together; this bounds what is held at once.
@@ -120,15 +120,16 @@ def standardised(design: Array, centre: Array, scale: Array, weight: float) -> A
 
 
 def in_force(context: Context) -> Judge:
-    """The newest judge; trained now when there is none.
+    """The judge that was approved last; the first one is trained now when there is none.
 
-    It stays in force until somebody trains another, so that running a window again gives the same.
+    It stays in force until somebody approves another, so that running a window again gives the
+    same.
 
     Raises:
         NoGoldenSet: too few golden examples to train one.
         ConfigurationError: the stored artifact is not what its digest says.
     """
-    digest = _newest(context)
+    digest = digest_in_force(context)
     if digest is None:
         from monitors.quality.judge_training import train_judge
 
@@ -140,18 +141,16 @@ def in_force(context: Context) -> Judge:
 
 def known_judge(context: Context) -> Judge | None:
     """The trained judge in force; None where none was ever trained, or another is wanted."""
-    if context.settings.judge.kind != "trained" or _newest(context) is None:
+    if context.settings.judge.kind != "trained" or digest_in_force(context) is None:
         return None
     return in_force(context)
 
 
-def _newest(context: Context) -> str | None:
-    table = model_artifact.c
+def digest_in_force(context: Context) -> str | None:
+    """The digest of the judge that was approved last."""
+    table = judge_approval.c
     query = (
-        select(table.digest)
-        .where(table.name == NAME)
-        .order_by(table.created_at.desc(), table.digest)
-        .limit(1)
+        select(table.digest).where(table.name == NAME).order_by(table.approved_at.desc()).limit(1)
     )
     rows = context.store.rows(query)
     return str(rows[0].digest) if rows else None
@@ -200,7 +199,7 @@ def judge_variant(context: Context) -> str:
     if context.settings.judge.kind == "none":
         return "off"
     try:
-        return (_newest(context) or in_force(context).digest)[:12]
+        return (digest_in_force(context) or in_force(context).digest)[:12]
     except NoGoldenSet:
         return "none"
 

@@ -10,8 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitors.context import Context
-from monitors.quality.judge import NAME, Judge, NoGoldenSet, design_matrix, load, standardised
+from monitors.quality.judge import (
+    NAME,
+    Judge,
+    NoGoldenSet,
+    design_matrix,
+    digest_in_force,
+    in_force,
+    load,
+    standardised,
+)
 from monitors.quality.judge_features import FEATURES_VERSION, NAMES
+from monitors.quality.judge_review import compared, figures, put_in_force
+from monitors.review import golden_versions
 from monitors.review.golden import Golden, list_golden
 from sql.tables import model_artifact
 from sql.types import canonical_json
@@ -27,8 +38,11 @@ _LEAST_OF_A_KIND = 10
 _DIGITS = 9
 
 
-def train_judge(context: Context) -> Judge:
-    """Train a judge on the golden set, keep it, and put it in force.
+def train_judge(context: Context, actor: str = "judge train") -> Judge:
+    """Train a judge on the golden set and keep it.
+
+    The first one is in force at once; a later one is a candidate until a person approves it
+    (`monitors.quality.judge_review`), with what it would change on its card.
 
     Anchors are left out: they are there to watch the judge. Labels of one half and more are good.
     The penalty's strength is the one with the best log loss out of fold; the scores out of fold
@@ -66,22 +80,36 @@ def train_judge(context: Context) -> Judge:
     ).encode()
     digest = hashlib.sha256(body).hexdigest()
     judge = load(digest, body)
-    figures = _figures(slope * linear + offset, truth, settings.threshold)
+    probability = 1 / (1 + np.exp(-(slope * linear + offset)))
+    previous = digest_in_force(context)
     card = {
         **_card(examples, context, strength),
-        "cross_validated": figures,
+        "cross_validated": figures(probability, truth, settings.threshold),
         "anchors": anchor_scores(judge, context),
     }
-    record = {
-        "name": NAME,
-        "digest": digest,
-        "body": body,
-        "card": card,
-        "created_at": context.clock(),
-    }
-    with context.store.begin() as connection:
-        context.store.upsert(connection, model_artifact, [record])
+    if previous not in (None, digest):
+        card["held_out"] = compared(in_force(context), judge, examples, probability, context)
+    _keep(judge, body, card, actor, first=previous is None, context=context)
     return judge
+
+
+def _keep(
+    judge: Judge, body: bytes, card: dict[str, Any], actor: str, *, first: bool, context: Context
+) -> None:
+    now = context.clock()
+    with context.store.begin() as connection:
+        reason = "as a judge learned it"
+        record = {
+            "name": NAME,
+            "digest": judge.digest,
+            "body": body,
+            "card": {**card, "golden": golden_versions.record(connection, actor, reason, now)},
+            "created_at": now,
+        }
+        # The same examples make the same judge; the card that people approved by stays.
+        context.store.upsert(connection, model_artifact, [record], keep=True)
+        if first:
+            put_in_force(connection, judge.digest, actor, "the first judge", context)
 
 
 def anchor_scores(judge: Judge, context: Context) -> dict[str, float]:
@@ -164,24 +192,6 @@ def _calibrated(linear: Array, truth: NDArray[np.int64]) -> tuple[float, float]:
         share = float(truth.mean())
         return 0.0, float(np.log(share / (1 - share)))
     return slope, float(model.intercept_[0])
-
-
-def _figures(linear: Array, truth: NDArray[np.int64], threshold: float) -> dict[str, float]:
-    """How good the judge is, out of fold, beside what always saying "good" would score."""
-    from sklearn.metrics import brier_score_loss, cohen_kappa_score, roc_auc_score
-
-    probability = 1 / (1 + np.exp(-linear))
-    said = probability >= threshold
-    bad = truth == 0
-    kappa = float(cohen_kappa_score(truth, said)) if len(set(said)) > 1 else 0.0
-    return {
-        "auc": round(float(roc_auc_score(truth, probability)), 4),
-        "agreement": round(float((said == truth).mean()), 4),
-        "kappa": round(kappa, 4),
-        "recall_of_bad": round(float((~said[bad]).mean()), 4),
-        "brier": round(float(brier_score_loss(truth, probability)), 4),
-        "always_good": round(float(truth.mean()), 4),
-    }
 
 
 def _card(examples: Sequence[Golden], context: Context, strength: float) -> dict[str, Any]:

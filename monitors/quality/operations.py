@@ -1,30 +1,23 @@
-"""Operations on all of a day's rows: time, errors, tokens, money, and graceful degradation."""
+"""Operations on all of a day's rows: errors, degradation, tokens, money, users, and time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from monitors.context import Context
 from monitors.monitor import monitor
 from monitors.quality import slices
-from monitors.quality.baseline import (
-    Key,
-    history,
-    reference_history,
-    reference_value,
-    unusual_day,
-)
-from monitors.quality.histogram import Counts, quantiles, share_above
+from monitors.quality.baseline import history, reference_history, unusual_day
+from monitors.quality.operated import OperatedDay, rate
+from monitors.quality.repeat_use import repeat_use
 from monitors.quality.slices import WHOLE, Slice
-from monitors.quality.traffic import Traffic, read_durations, read_traffic
-from sql.measurement import Measurement, Status, labels_key
+from monitors.quality.timing import times
+from monitors.quality.traffic import LEVELS, read_durations, read_traffic
+from sql.measurement import Measurement, Status
 from sql.window import Grain, Window
 
-_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-_STAGES = ("preprocess", "inference", "postprocess", "delivery")
 # Metric → (rows that hold it, rows that could, is more of it worse?).
 _RATES = {
     "operations.error_rate": ("errors", "rows", True),
@@ -38,46 +31,25 @@ _MEANS = {
     "operations.output_tokens": ("output_tokens", "tokens"),
     "operations.capability_level": ("capability_level", "level"),
 }
-# A rate's rise by less than this share of the rate itself is no matter.
-_RELATIVE = 0.25
 _WEEKS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Day:
-    """A window, its numbers and its past, as every measurement below needs them."""
-
-    window: Window
-    context: Context
-    traffic: Traffic
-    reference: Mapping[Key, list[Measurement]]
-
-    def about(self, metric: str, labels: Mapping[str, str], unit: str) -> dict[str, Any]:
-        return {
-            "monitor": "operations",
-            "metric": metric,
-            "labels": labels,
-            "window": self.window,
-            "unit": unit,
-        }
-
-    def past(self, metric: str, labels: Mapping[str, str]) -> list[Measurement]:
-        return self.reference.get((metric, labels_key(labels)), [])
 
 
 @monitor(name="operations", grain=Grain.DAY)
 def operations(window: Window, context: Context) -> Iterator[Measurement]:
-    """Latency and its stages, errors, fallbacks, cold starts, completion, tokens and cost.
+    """Latency and its stages, errors, fallbacks, cold starts, completion, tokens, cost and use.
 
     Of all rows, overall and by ``[operations] slices``. Quantiles are of warm requests that went
     well, with order-statistic intervals; their evidence is the p-value of a new day among the
     reference's days. Rates carry log e-values that they got worse. ``operations.cost_per_day``
     and ``operations.requests`` are held against the same weekdays of the eight weeks before.
     ``operations.over_budget_share{interaction_type, budget}``: requests slower than the budget.
+    ``operations.capability_share{capability_level}``, also by feature: requests at each level.
+    ``operations.time_to_task_p50``: seconds until the task was done, of those that tell.
+    ``operations.repeat_use``: see `monitors.quality.repeat_use`.
     """
     names = slices.fields_in(context, [*context.settings.operations.slices, "interaction_type"])
     traffic = read_traffic(window, context, names)
-    day = _Day(window, context, traffic, reference_history("operations", window, context))
+    day = OperatedDay(window, context, traffic, reference_history("operations", window, context))
     if not traffic.sums:
         yield Measurement(
             **day.about("operations.requests", {}, "requests/hour"),
@@ -91,22 +63,24 @@ def operations(window: Window, context: Context) -> Iterator[Measurement]:
     for place in places:
         yield from _rates(day, place)
         yield from _means(day, place)
+        yield from _levels(day, place)
     yield from _error_types(day)
-    yield from _times(day, read_durations(window, context, places))
+    yield from repeat_use(day)
+    yield from times(day, read_durations(window, context, places))
 
 
 # ── rates and means ──────────────────────────────────────────────────────────────────────────
 
 
-def _rates(day: _Day, place: Slice) -> Iterator[Measurement]:
+def _rates(day: OperatedDay, place: Slice) -> Iterator[Measurement]:
     for metric, (hits, known, worse) in _RATES.items():
         n = int(day.traffic.of(place, known))
         if n:
             labels = slices.labels(place)
-            yield _rate(day, metric, labels, int(day.traffic.of(place, hits)), n, worse)
+            yield rate(day, metric, labels, int(day.traffic.of(place, hits)), n, worse)
 
 
-def _error_types(day: _Day) -> Iterator[Measurement]:
+def _error_types(day: OperatedDay) -> Iterator[Measurement]:
     """The share of all requests that failed in each way; a kind seen in the reference is 0 now."""
     rows = int(day.traffic.of(WHOLE, "rows"))
     kinds = {slices.label_text(kind): count for kind, count in day.traffic.errors.most_common(50)}
@@ -115,50 +89,24 @@ def _error_types(day: _Day) -> Iterator[Measurement]:
             for item in day.reference[metric, labels][:1]:
                 kinds.setdefault(item.labels["error_type"], 0)
     for kind, count in sorted(kinds.items()):
-        yield _rate(day, "operations.error_rate", {"error_type": kind}, count, rows, True)
+        yield rate(day, "operations.error_rate", {"error_type": kind}, count, rows, True)
 
 
-def _rate(
-    day: _Day, metric: str, labels: Mapping[str, str], hits: int, n: int, more_is_worse: bool
-) -> Measurement:
-    from monitors.statistics.intervals import detectable_difference, wilson
-    from monitors.statistics.sequential import log_e_value_rate_fell, log_e_value_rate_rose
+def _levels(day: OperatedDay, place: Slice) -> Iterator[Measurement]:
+    """The share of requests at each level of what the feature could do, those of none too.
 
-    low, high = wilson(hits, n)
-    baseline = reference_value(day.past(metric, labels))
-    evidence, detectable = None, None
-    direction: Any = "up" if more_is_worse else "down"
-    if baseline is not None:
-        bad = baseline.mean if more_is_worse else 1 - baseline.mean
-        tolerance = max(day.context.settings.operations.tolerance, _RELATIVE * bad)
-        effect = baseline.design_effect(n)
-        if more_is_worse:
-            null = max(baseline.ceiling(tolerance), 1e-6)
-            evidence = log_e_value_rate_rose(hits, n, min(null, 1.0), design_effect=effect)
-        else:
-            null = min(baseline.floor(tolerance), 1 - 1e-6)
-            evidence = log_e_value_rate_fell(hits, n, null, design_effect=effect)
-        detectable = detectable_difference(
-            min(max(baseline.mean, 0.0), 1.0), baseline.n, max(n / effect, 1.0), direction=direction
-        )
-    few = n < day.context.settings.quality.minimum_n
-    return Measurement(
-        **day.about(metric, labels, "ratio"),
-        n=n,
-        value=hits / n,
-        low=low,
-        high=high,
-        baseline=None if baseline is None else baseline.mean,
-        evidence=evidence,
-        detectable=detectable,
-        method="log e-value; betting against no change for the worse, days as clusters; "
-        "Wilson interval",
-        status=Status.INSUFFICIENT if few else Status.COMPLETE,
-        reason="too_few" if few else "",
-    )
+    Worse is less at the full level, and more at any below it.
+    """
+    n = int(day.traffic.of(place, "capability_level_n"))
+    if not n or place[0] not in ("", "feature"):
+        return
+    for level in LEVELS:
+        labels = slices.labels(place, capability_level=str(level))
+        hits = int(day.traffic.of(place, f"level_{level}"))
+        yield rate(day, "operations.capability_share", labels, hits, n, level < LEVELS[-1])
 
 
-def _means(day: _Day, place: Slice) -> Iterator[Measurement]:
+def _means(day: OperatedDay, place: Slice) -> Iterator[Measurement]:
     for metric, (name, unit) in _MEANS.items():
         n = int(day.traffic.of(place, f"{name}_n"))
         if not n:
@@ -188,7 +136,7 @@ def _means(day: _Day, place: Slice) -> Iterator[Measurement]:
 # ── amounts of a day ─────────────────────────────────────────────────────────────────────────
 
 
-def _amounts(day: _Day) -> Iterator[Measurement]:
+def _amounts(day: OperatedDay) -> Iterator[Measurement]:
     """Requests and cost, as rates by time: days of 23 and 25 hours compare."""
     window, rows = day.window, int(day.traffic.of(WHOLE, "rows"))
     first = window.shift(-7 * _WEEKS)
@@ -228,85 +176,3 @@ def _seasonal(
         method=f"p-value; seasonal log z {found.z:.2f} against {found.weeks} same weekdays, "
         "median and MAD; an exact sum",
     )
-
-
-# ── time ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def _times(day: _Day, durations: Mapping[str, Mapping[Slice, Counts]]) -> Iterator[Measurement]:
-    for name, stem in (
-        ("latency_ms", "operations.latency"),
-        ("time_to_first_token_ms", "operations.time_to_first_token"),
-    ):
-        for place, counts in durations.get(name, {}).items():
-            if int(counts.sum()):
-                yield from _quantiles(day, stem, slices.labels(place), counts, _QUANTILES)
-    for stage in _STAGES:
-        counts_by_slice = durations.get(f"{stage}_ms", {})
-        if WHOLE in counts_by_slice and int(counts_by_slice[WHOLE].sum()):
-            labels = {"stage": stage}
-            yield from _quantiles(
-                day, "operations.stage", labels, counts_by_slice[WHOLE], {"p90": 0.9}
-            )
-    yield from _budgets(day, durations)
-
-
-def _quantiles(
-    day: _Day, stem: str, labels: Mapping[str, str], counts: Counts, qs: Mapping[str, float]
-) -> Iterator[Measurement]:
-    n = int(counts.sum())
-    found = quantiles(counts, list(qs.values()))
-    for name, q in qs.items():
-        metric = f"{stem}_{name}"
-        value, low, high = found[q]
-        among = unusual_day(value, [item.value for item in day.past(metric, labels)])
-        bounded = low is not None and high is not None
-        yield Measurement(
-            **day.about(metric, labels, "ms"),
-            n=n,
-            value=value,
-            low=low,
-            high=high,
-            baseline=among.baseline if among else None,
-            evidence=among.p if among else None,
-            detectable=among.detectable if among else None,
-            method="p-value; log of the day's quantile among the reference's days, t prediction; "
-            "order-statistic interval, values to within 0.25 %",
-            status=Status.COMPLETE if bounded else Status.INSUFFICIENT,
-            reason="" if bounded else "too_few",
-        )
-
-
-def _budgets(day: _Day, durations: Mapping[str, Mapping[Slice, Counts]]) -> Iterator[Measurement]:
-    """The share of requests beyond the time that their interaction type allows."""
-    from monitors.statistics.intervals import wilson
-
-    wanted = day.context.settings.operations
-    budgets = (
-        ("sync", "full", "latency_ms", wanted.sync_ms),
-        ("progressive", "first_token", "time_to_first_token_ms", wanted.progressive_first_token_ms),
-        ("progressive", "full", "latency_ms", wanted.progressive_ms),
-        ("async", "full", "latency_ms", wanted.async_ms),
-    )
-    for kind, budget, duration, bound in budgets:
-        counts = durations.get(duration, {}).get(("interaction_type", kind))
-        if counts is None or not (n := int(counts.sum())):
-            continue
-        slow = share_above(counts, bound)
-        low, high = wilson(slow, n)
-        few = n < day.context.settings.quality.minimum_n
-        yield Measurement(
-            **day.about(
-                "operations.over_budget_share",
-                {"interaction_type": kind, "budget": budget},
-                "ratio",
-            ),
-            n=n,
-            value=slow / n,
-            low=low,
-            high=high,
-            method=f"warm requests that went well and took longer than {bound:g} ms; "
-            "Wilson interval",
-            status=Status.INSUFFICIENT if few else Status.COMPLETE,
-            reason="too_few" if few else "",
-        )

@@ -43,6 +43,15 @@ class Sums:
             float(weights @ (values * values)),
         )
 
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            self.n + other.n,
+            self.w + other.w,
+            self.ww + other.ww,
+            self.wy + other.wy,
+            self.wyy + other.wyy,
+        )
+
     @property
     def mean(self) -> float:
         return self.wy / self.w
@@ -119,6 +128,22 @@ def reference_profiles(
     return found
 
 
+def known_profiles(
+    days: Sequence[Window], scorers: Sequence[Scorer], context: Context
+) -> dict[str, list[Profile]]:
+    """By scorer, the profiles that stand under its present version, in the order of the days."""
+    stored = _stored(days, context)
+    bodies = [stored[day.start] for day in days if day.start in stored]
+    return {
+        scorer.name: [
+            _read(body[scorer.name])
+            for body in bodies
+            if _is_current(body.get(scorer.name), scorer, context)
+        ]
+        for scorer in scorers
+    }
+
+
 def baseline_in(place: Slice, profiles: Sequence[Profile]) -> Baseline | None:
     """The baseline of a slice; None with too few days."""
     days = [profile[place] for profile in profiles if place in profile]
@@ -154,4 +179,13 @@ def _stored(days: Sequence[Window], context: Context) -> dict[Any, dict[str, Any
     return {row.window_start: row.body for row in context.store.rows(query)}
 
 
-__all__ = ["Profile", "Sums", "baseline_in", "keep", "lacks", "profile_of", "reference_profiles"]
+__all__ = [
+    "Profile",
+    "Sums",
+    "baseline_in",
+    "keep",
+    "known_profiles",
+    "lacks",
+    "profile_of",
+    "reference_profiles",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from monitors.context import Context
 from monitors.monitor import monitor
 from monitors.quality import slices
 from monitors.quality.baseline import Baseline
+from monitors.quality.precision import precision
 from monitors.quality.profile import (
     Profile,
     Sums,
@@ -24,6 +24,7 @@ from monitors.quality.profile import (
 )
 from monitors.quality.scored import Rows, Scores, read_rows, read_scores
 from monitors.quality.scoring import FAILED, lacks, sample_scorers
+from monitors.quality.slices import WHOLE
 from monitors.reference import is_reference, reference_days
 from monitors.scorer import Scorer
 from sql.measurement import Measurement, Status
@@ -45,7 +46,8 @@ def quality(window: Window, context: Context) -> Iterator[Measurement]:
     Overall and by each slice field, weighted so that the sample speaks for the day. Baseline:
     the reference's days, scored by the same version. Evidence: the log e-value that the mean fell
     by more than ``[quality] tolerance``. ``quality.unscored_share{scorer}``: sampled rows that
-    have no score.
+    have no score. ``quality.rate_for_tolerance{scorer}``: the sampling rate at which a day would
+    show a change of ``[quality] tolerance``, see `monitors.quality.precision`.
     """
     rows = read_rows(window, context, slices.fields_in(context, context.settings.quality.slices))
     runnable = [s for s in sample_scorers(context) if not lacks(s, context)]
@@ -62,15 +64,9 @@ def quality(window: Window, context: Context) -> Iterator[Measurement]:
         elif not len(rows):
             yield _nothing(scorer, window, "no_sample")
         else:
-            yield _unscored(scorer, window, scores[scorer.name], len(rows))
-            yield from _means(
-                scorer,
-                window,
-                context,
-                rows,
-                scores[scorer.name],
-                reference.get(scorer.name, []),
-            )
+            said, days = scores[scorer.name], reference.get(scorer.name, [])
+            yield _unscored(scorer, window, said, len(rows))
+            yield from _means(scorer, window, context, rows, said, days)
 
 
 def _nothing(scorer: Scorer, window: Window, reason: str) -> Measurement:
@@ -104,6 +100,41 @@ def _unscored(scorer: Scorer, window: Window, scores: Scores, n: int) -> Measure
     )
 
 
+def _rate_needed(
+    scorer: Scorer,
+    window: Window,
+    context: Context,
+    rows: Rows,
+    scores: Scores,
+    baseline: Baseline | None,
+) -> Measurement:
+    """What sampling rate would see the tolerance; at 1 with a reason, not even all rows would."""
+    settings = context.settings.quality
+    about = {
+        "monitor": "quality",
+        "metric": "quality.rate_for_tolerance",
+        "labels": {"scorer": scorer.name},
+        "window": window,
+        "n": int(scores.known.sum()),
+        "method": "rate × r² / (tolerance² − f²), of the detectable change r what today's rows "
+        "leave, f what the reference and the day do; interval of the variance",
+    }
+    seen = precision(scores.values[scores.known], rows.weights[scores.known], baseline)
+    if seen is None:
+        return Measurement(**about, status=Status.INSUFFICIENT, reason="no_spread")
+    rate = len(rows) / float(rows.weights.sum())
+    value, low, high = seen.rate_for(settings.tolerance, rate)
+    few = about["n"] < settings.minimum_n
+    return Measurement(
+        **about,
+        value=value,
+        low=low,
+        high=high,
+        status=Status.INSUFFICIENT if few else Status.COMPLETE,
+        reason="too_few" if few else "not_even_all" if value == 1 else "",
+    )
+
+
 def _means(
     scorer: Scorer,
     window: Window,
@@ -118,6 +149,7 @@ def _means(
     if not sizes:
         yield _nothing(scorer, window, scores.reasons.most_common(1)[0][0])
         return
+    yield _rate_needed(scorer, window, context, rows, scores, baseline_in(WHOLE, reference))
     broken = Counter({why: rows for why, rows in scores.reasons.items() if why.startswith(_BROKEN)})
     lost = broken.total() / (broken.total() + int(known.sum()))
     for place in slices.reported(sizes):
@@ -155,7 +187,7 @@ def mean_score(
         partial: a reason why rows are missing that should be there.
         inconclusive: so many are missing that the rest must not speak for them.
     """
-    from monitors.statistics.intervals import detectable_mean_difference, mean_interval
+    from monitors.statistics.intervals import mean_interval
     from monitors.statistics.sequential import log_e_value_mean_fell
 
     settings = context.settings.quality
@@ -166,24 +198,16 @@ def mean_score(
     elif partial:
         status = Status.INSUFFICIENT if inconclusive else Status.PARTIAL
         reason = partial
-    own = Sums.of(values, weights)
     evidence = None
-    spread, before, effect = float(np.std(values)), math.inf, 1.0
     if baseline is not None:
-        spread, before = baseline.spread, baseline.n
-        effect = baseline.design_effect(own.effective)
         evidence = log_e_value_mean_fell(
             values,
             min(baseline.floor(settings.tolerance), 1 - 1e-6),
             weights=weights,
-            spread=spread,
-            design_effect=effect,
+            spread=baseline.spread,
+            design_effect=baseline.design_effect(Sums.of(values, weights).effective),
         )
-    detectable = None
-    if len(values) >= 2 and spread > 0:
-        detectable = detectable_mean_difference(
-            spread, before, spread * math.sqrt(effect), own.effective
-        )
+    seen = precision(values, weights, baseline)
     return Measurement(
         **about,
         value=mean,
@@ -192,7 +216,7 @@ def mean_score(
         n=len(values),
         baseline=None if baseline is None else baseline.mean,
         evidence=evidence,
-        detectable=detectable,
+        detectable=None if seen is None else seen.detectable,
         method=_METHOD,
         status=status,
         reason=reason,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +21,20 @@ from sql.window import Window
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The sampled rows of a window that users were served; shadow answers are nobody's.
+    """The sampled rows of a window that users were served; shadow answers are nobody's, and are
+    there only where they were asked for.
 
     Args:
         ids: in the order of their keys.
         weights: 1 / inclusion probability.
         fields: slice field → one value or None a row.
+        persons: who was answered: the user's keyed id, else the conversation, else the row alone.
     """
 
     ids: Sequence[str]
     weights: NDArray[np.float64]
     fields: dict[str, list[str | None]]
+    persons: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,11 +67,13 @@ class Scores:
         return ~np.isnan(self.values)
 
 
-def read_rows(window: Window, context: Context, names: Sequence[str]) -> Rows:
+def read_rows(
+    window: Window, context: Context, names: Sequence[str], *, shadows: bool = False
+) -> Rows:
     """The sample's ids, weights and the named fields."""
     table = sample.c
     query = (
-        select(table.item_id, table.inclusion_probability, table.fields)
+        select(table.item_id, table.inclusion_probability, table.fields, table.user_key)
         .where(
             table.source == context.source.name,
             table.at >= window.start,
@@ -75,10 +81,20 @@ def read_rows(window: Window, context: Context, names: Sequence[str]) -> Rows:
         )
         .order_by(table.sample_key, table.item_id)
     )
-    rows = [row for row in context.store.rows(query) if not row.fields.get("shadow_of")]
+    rows = context.store.rows(query)
+    if not shadows:
+        rows = [row for row in rows if not row.fields.get("shadow_of")]
     weights = np.array([1 / row.inclusion_probability for row in rows], dtype=np.float64)
     fields = {name: slices.as_text(row.fields.get(name) for row in rows) for name in names}
-    return Rows([row.item_id for row in rows], weights, fields)
+    persons = [_person(row.user_key, row.fields, row.item_id) for row in rows]
+    return Rows([row.item_id for row in rows], weights, fields, persons)
+
+
+def _person(user_key: str | None, fields: Mapping[str, Any], item_id: str) -> str:
+    if user_key:
+        return f"user {user_key}"
+    conversation = fields.get("conversation_id")
+    return f"conversation {conversation}" if conversation else f"row {item_id}"
 
 
 def read_scores(window: Window, context: Context, scorer: Scorer, rows: Rows) -> Scores:

@@ -20,6 +20,7 @@ from sql.window import Window
 # How an answer ends that came to its own end, in the words of the large providers.
 FINISHED = ("stop", "end_turn", "stop_sequence", "tool_calls", "tool_use", "function_call")
 AMOUNTS = ("cost_usd", "input_tokens", "output_tokens", "capability_level")
+LEVELS = (1, 2, 3, 4, 5)
 DURATIONS = (
     "latency_ms",
     "time_to_first_token_ms",
@@ -27,6 +28,7 @@ DURATIONS = (
     "inference_ms",
     "postprocess_ms",
     "delivery_ms",
+    "time_to_task_s",
 )
 ERROR = "error_type"
 
@@ -37,7 +39,8 @@ class Traffic:
 
     Args:
         sums: slice → name → sum. Names: ``rows``, ``errors``; ``<flag>`` and ``<flag>_known`` for
-            cold_start, finished, fallback; ``<amount>``, ``<amount>_n`` and ``<amount>_squares``.
+            cold_start, finished, fallback; ``<amount>``, ``<amount>_n`` and ``<amount>_squares``;
+            ``level_1`` to ``level_5`` for the rows at a capability level.
         errors: kind of error → rows.
     """
 
@@ -112,6 +115,10 @@ def _aggregates(context: Context) -> dict[str, ColumnElement[Any]]:
     if "fallback_level" in source.attributes:
         level = source.column("fallback_level")
         share("fallback", level, level.not_in(("none", "")))
+    if "capability_level" in source.attributes:
+        level = source.column("capability_level")
+        for number in LEVELS:
+            found[f"level_{number}"] = func.sum(case((level == number, 1), else_=0))
     for name in AMOUNTS:
         if name in source.attributes:
             amount = source.column(name) * 1.0
@@ -127,10 +134,11 @@ def _aggregates(context: Context) -> dict[str, ColumnElement[Any]]:
 def read_durations(
     window: Window, context: Context, places: Sequence[Slice]
 ) -> dict[str, dict[Slice, Counts]]:
-    """Duration → slice → histogram in milliseconds, of warm requests that went well.
+    """Duration → slice → histogram in its own unit, of warm requests that went well.
 
     One pass over the numbers of all rows; memory depends on slices, not on rows. Cold starts and
-    failures are counted elsewhere: they answer other questions.
+    failures are counted elsewhere: they answer other questions. What the user took for the task
+    counts whenever the log tells it.
     """
     source = context.source
     measured = [name for name in DURATIONS if name in source.attributes]
@@ -144,14 +152,15 @@ def read_durations(
     if not measured:
         return found
     for batch in source.stream(window, [*measured, *names, *aside]):
-        good = ~np.logical_or.reduce(
-            [np.array([bool(v) for v in batch[name]], dtype=bool) for name in aside]
-            or [np.zeros(len(batch), dtype=bool)]
-        )
-        codes = {name: _codes(batch[name], groups[name], good) for name in names}
-        whole = np.where(good, 0, -1).astype(np.intp)
+        flags = {name: np.array([bool(v) for v in batch[name]], dtype=bool) for name in aside}
+        shadow = flags.pop("shadow_of", np.zeros(len(batch), dtype=bool))
+        special = np.logical_or.reduce([shadow, *flags.values()])
+        codes = {name: _codes(batch[name], groups[name], ~shadow) for name in names}
+        whole = np.where(shadow, -1, 0).astype(np.intp)
         for duration in measured:
             values = np.array(batch[duration], dtype=np.float64)
+            if duration != "time_to_task_s":
+                values[special] = np.nan
             found[duration][WHOLE] += counts_by(whole, values, 1)[0]
             for name in names:
                 counts = counts_by(codes[name], values, len(groups[name]))
@@ -161,8 +170,8 @@ def read_durations(
 
 
 def _codes(
-    values: Sequence[Any], known: Sequence[str], good: NDArray[np.bool_]
+    values: Sequence[Any], known: Sequence[str], counted: NDArray[np.bool_]
 ) -> NDArray[np.intp]:
     place: Mapping[str, int] = {value: code for code, value in enumerate(known)}
     codes = np.array([place.get(value, -1) for value in slices.as_text(values)], dtype=np.intp)
-    return np.where(good, codes, -1)
+    return np.where(counted, codes, -1)

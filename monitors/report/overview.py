@@ -14,7 +14,7 @@ from sqlalchemy import Integer, Row, cast, distinct, func, select
 from monitors.report.panels import PANELS, Panel
 from monitors.suite import Suite
 from monitors.web.drawing import Axis, Chart, chart
-from sql.measurement import Measurement
+from sql.measurement import Measurement, Status
 from sql.store import Store
 from sql.tables import coverage, incident, notification
 from sql.tables import measurement as measurement_table
@@ -25,6 +25,7 @@ _REACH = timedelta(days=183)
 _CHART_LEFT, _CHART_RIGHT = 62.0, 420.0
 _STRIP_LEFT, _STRIP_RIGHT = 300.0, 1180.0
 _OVER = ("resolved", "closed")
+_RATE = "quality.rate_for_tolerance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,16 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One series with its chart; ``latest`` is its newest measurement."""
+    """One series with its chart; ``latest`` is its newest measurement.
+
+    Args:
+        rate: of a scorer, the sampling rate that would see the tolerance, when it was last told.
+    """
 
     latest: Measurement
     chart: Chart
     history: tuple[Measurement, ...]
+    rate: Measurement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +259,12 @@ def _panels(
     breaches: dict[tuple[str, str], list[tuple[datetime, datetime]]] = defaultdict(list)
     for row in rows:
         breaches[row.metric, row.labels].append(_span(row, until, zone))
+    # By time, so that the latest of each scorer stays.
+    rates = {
+        item.labels_key: item
+        for item in measured
+        if item.metric == _RATE and item.status is Status.COMPLETE
+    }
     found = []
     for panel in PANELS:
         series: dict[tuple[str, str], list[Measurement]] = defaultdict(list)
@@ -260,7 +272,12 @@ def _panels(
             if panel.takes(item):
                 series[item.metric, item.labels_key].append(item)
         drawn = [
-            Drawn(history[-1], chart(history, axis, breaches=breaches[key]), tuple(history))
+            Drawn(
+                history[-1],
+                chart(history, axis, breaches=breaches[key]),
+                tuple(history),
+                rates.get(key[1]) if history[-1].monitor == "quality" else None,
+            )
             for key, history in sorted(series.items())
             if any(item.value is not None for item in history)
         ]

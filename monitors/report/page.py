@@ -18,6 +18,7 @@ from sql.words import between, number
 NAME = "index.html"
 _HERE = Path(__file__).parent
 _WEB = Path(monitors.web.__file__).parent
+STYLE = _WEB / "static" / "style.css"
 
 
 def write_report(
@@ -33,7 +34,7 @@ def write_report(
     found = overview(suite, planted)
     zone = suite.settings.timezone
     text = (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             overview=found,
@@ -41,9 +42,10 @@ def write_report(
             unexplained=unexplained,
             source=suite.settings.source.name,
             rules={rule.name: rule for rule in suite.alerting.rules},
+            tolerance=suite.settings.quality.tolerance,
             zone=zone,
             calendars=calendars(suite.store, zone) if found else [],
-            style=(_WEB / "static" / "style.css").read_text(encoding="utf-8"),
+            style=STYLE.read_text(encoding="utf-8"),
         )
     )
     folder = suite.settings.path(suite.settings.reports)
@@ -58,7 +60,8 @@ def write_report(
     return Path(file.name).replace(path)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates of the reports and the pages; what they are given is escaped."""
     made = Environment(
         loader=FileSystemLoader([_HERE / "templates", _WEB / "templates"]),
         autoescape=True,

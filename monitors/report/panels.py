@@ -36,7 +36,7 @@ def _panel(title: str, metrics: str, labels: str = "", note: str = "") -> Panel:
 PANELS: tuple[Panel, ...] = (
     _panel(
         "Quality of the answers",
-        "correctness.score usefulness.score delight.score",
+        "correctness.score usefulness.score delight.score correctness.consistency",
         "scorer",
         "Mean score of the day's sample. The dashed line is the reference.",
     ),
@@ -55,7 +55,7 @@ PANELS: tuple[Panel, ...] = (
     _panel(
         "What is asked",
         "drift.embedding.* drift.input.psi drift.topic.share",
-        "column topic",
+        "column reference topic",
         "Each week against the reference: 0 is no change.",
     ),
     _panel(
@@ -68,6 +68,11 @@ PANELS: tuple[Panel, ...] = (
         "Cost, errors, volume",
         "operations.cost_per_day operations.cost_per_request operations.error_rate "
         "operations.completion_rate operations.fallback_share operations.requests",
+    ),
+    _panel(
+        "What users do",
+        "operations.repeat_use operations.time_to_task_p50 delight.rating delight.rated_share",
+        note="Ratings are corrected for who rates; there the dashed line is their raw mean.",
     ),
     _panel(
         "What people say",

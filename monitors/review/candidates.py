@@ -93,11 +93,13 @@ def approve(
     if unknown := sorted(set(positions) - set(offered)):
         raise ConfigurationError(f"item {unknown[0]} is no candidate", where=batch)
     chosen: Sequence[int] = sorted(positions or offered)
-    count = import_golden([offered[position] for position in chosen], context)
+    taken = import_golden(
+        [offered[position] for position in chosen], context, actor=actor, reason=f"batch {batch}"
+    )
     with context.store.begin() as connection:
         detail = {"items": list(chosen), "consented": True}
         audit.append(connection, actor, "approve_golden", batch, detail, context.clock())
-    return count
+    return taken.examples
 
 
 def _facts(batch: str, context: Context) -> dict[str, tuple[int, str, str]]:

@@ -6,11 +6,11 @@ A draft is kept at every change; only *submit* makes it a rating that estimates 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from monitors.context import Context
 from monitors.review.design import seed_of
@@ -31,6 +31,7 @@ from sql.tables import (
     review_item,
     sample,
 )
+from sql.window import Grain, Window
 
 # A sitting ends with a pause of so long; after two hours people rate worse than they know.
 PAUSE = timedelta(minutes=30)
@@ -197,6 +198,23 @@ def sitting_seconds(evaluator: str, context: Context) -> float:
     return sitting([(row.updated_at, row.seconds) for row in rows], context.clock())
 
 
+def finished_today(evaluator: str, context: Context) -> int:
+    """Items submitted or skipped since midnight, in the configured zone; of all batches."""
+    now = context.clock()
+    today = Window.containing(now, Grain.DAY, context.settings.timezone)
+    entries = review_entry.c
+    count = (
+        select(func.count())
+        .select_from(review_entry)
+        .where(
+            entries.evaluator == evaluator,
+            entries.state.in_(("done", "skipped")),
+            entries.updated_at >= today.start,
+        )
+    )
+    return int(context.store.rows(count)[0][0])
+
+
 def sitting(entries: Sequence[tuple[datetime, float]], now: datetime) -> float:
     """Seconds of the sitting that goes on at ``now``; ``entries`` are the latest first."""
     total, later = 0.0, now
@@ -241,6 +259,10 @@ def save(
     Raises:
         LabelError: not asked for, incomplete, off the scale, or the batch is closed.
     """
+    if action == "submit":
+        # What is optional and was left open counts as "cannot judge".
+        left = dict.fromkeys(context.settings.review.optional, None)
+        entry = replace(entry, scores={**left, **entry.scores})
     _check(entry, action, f"{batch_id}/{evaluator}")
     now = context.clock()
     state = {"draft": "draft", "submit": "done", "skip": "skipped"}[action]

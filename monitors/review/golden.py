@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from monitors.context import Context
+from monitors.review import golden_versions
 from sql.errors import ConfigurationError
 from sql.tables import golden_example
 
@@ -48,22 +49,76 @@ class Golden:
         return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
 
-def import_golden(rows: Iterable[Golden], context: Context) -> int:
-    """Add or update examples by their id; the same rows again change nothing.
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did.
 
-    Returns:
-        how many examples the rows held (duplicates count once).
+    Args:
+        examples: in the rows; duplicates count once.
+        verdicts: ids of known examples that have another verdict now.
+        version: of the golden set as it stands after it.
+    """
+
+    examples: int
+    added: int
+    verdicts: tuple[str, ...]
+    version: int
+
+
+def import_golden(
+    rows: Iterable[Golden],
+    context: Context,
+    *,
+    actor: str = "import",
+    reason: str = "",
+    change_verdicts: bool = False,
+) -> Imported:
+    """Add or update examples by their id, and write down the version that this makes.
+
+    The same rows again change nothing and make no version.
+
+    Args:
+        reason: kept with the version.
+        change_verdicts: a person says that known examples may get another verdict.
 
     Raises:
-        ConfigurationError: a verdict outside 0 to 1, or two verdicts for the same example.
+        ConfigurationError: a verdict outside 0 to 1, two verdicts for the same example, or
+            another verdict than the set has, unless ``change_verdicts`` and ``reason`` say so.
     """
     now = context.clock()
+    records = _records(rows, now)
+    with context.store.begin() as connection:
+        table = golden_example.c
+        known = {
+            found.example_id: found
+            for found in connection.execute(select(table.example_id, table.added_at, table.label))
+        }
+        for key, record in records.items():
+            record["added_at"] = known[key].added_at if key in known else record["added_at"]
+        changed = tuple(
+            sorted(
+                key for key in records if key in known and known[key].label != records[key]["label"]
+            )
+        )
+        if changed and not (change_verdicts and reason.strip()):
+            few = ", ".join(key[:12] for key in changed[:5]) + (", …" if len(changed) > 5 else "")
+            raise ConfigurationError(
+                f"{len(changed)} known examples would get another verdict: {few}",
+                where="golden set",
+                mend="have people settle them; then say --change-verdicts and a --reason",
+            )
+        context.store.upsert(connection, golden_example, records.values())
+        version = golden_versions.record(connection, actor, reason or "import", now)
+    return Imported(len(records), len(set(records) - set(known)), changed, version)
+
+
+def _records(rows: Iterable[Golden], now: datetime) -> dict[str, dict[str, Any]]:
     records: dict[str, dict[str, Any]] = {}
     for row in rows:
         if not 0 <= row.label <= 1:
             raise ConfigurationError("a golden verdict lies between 0 and 1", where=row.key)
-        known = records.get(row.key)
-        if known is not None and known["label"] != row.label:
+        twin = records.get(row.key)
+        if twin is not None and twin["label"] != row.label:
             raise ConfigurationError(
                 "the same example has two verdicts", where=row.key, mend="let people settle it"
             )
@@ -80,17 +135,7 @@ def import_golden(rows: Iterable[Golden], context: Context) -> int:
             "is_anchor": row.is_anchor,
             "added_at": row.added_at or now,
         }
-    with context.store.begin() as connection:
-        added = {
-            found.example_id: found.added_at
-            for found in connection.execute(
-                select(golden_example.c.example_id, golden_example.c.added_at)
-            )
-        }
-        for key, record in records.items():
-            record["added_at"] = added.get(key, record["added_at"])
-        context.store.upsert(connection, golden_example, records.values())
-    return len(records)
+    return records
 
 
 def with_anchors(examples: Sequence[Golden], count: int) -> list[Golden]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from sqlalchemy import select
@@ -62,6 +63,10 @@ def review(window: Window, context: Context) -> Iterator[Measurement]:
     yield _judge_agreement(items, window, context)
     yield from _quality(items, window, context)
     yield from _pace(name, window, context)
+
+
+# The same of a week's batch, for a product that is too young to wait for a month.
+review_of_week = replace(review, grain=Grain.WEEK)
 
 
 def _agreement(dimension: str, items: Sequence[Rated], window: Window) -> Iterator[Measurement]:

@@ -13,13 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from monitors.statistics.intervals import finite, welch_df
-from monitors.statistics.two_sample import jensen_shannon, merge_groups, psi, scale_of
+from monitors.statistics.two_sample import jensen_shannon_of, merge_groups, psi_of, scale_of
 
 Array = NDArray[np.float64]
 Estimate = tuple[float, float, float]
-Distance = Callable[[Array, Array], float]
+# Of many pairs at once, along the last axis.
+Distance = Callable[[Array, Array], Array]
 
-_GRID = 256
+GRID = 256
 _NORMAL = 1.959964
 _MOST = 2.0
 
@@ -59,6 +60,24 @@ def day_design_effect(successes: ArrayLike, totals: ArrayLike, n: float) -> floa
     rate, variance = day_variance(successes, totals)
     coin = rate * (1 - rate)
     return 1.0 + n * variance / coin if coin > 0 else 1.0
+
+
+def share_by_day(successes: ArrayLike, totals: ArrayLike) -> Estimate:
+    """A rate over several days and its 95 % interval, days as clusters: the ratio estimator's
+    (Cochran 1977, § 6.3) with Student's t, within [0, 1].
+
+    Raises:
+        ValueError: fewer than two days with rows, NaN.
+    """
+    s, n = finite(successes, "successes"), finite(totals, "totals")
+    s, n = s[n > 0], n[n > 0]
+    days = len(n)
+    if days < 2:
+        raise ValueError("days can only be compared with each other from two on")
+    rate = float(s.sum() / n.sum())
+    scatter = float(np.square(s - rate * n).sum()) * days / (days - 1)
+    half = float(special.stdtrit(days - 1, 0.975)) * math.sqrt(scatter) / float(n.sum())
+    return rate, max(rate - half, 0.0), min(rate + half, 1.0)
 
 
 # ── histograms ───────────────────────────────────────────────────────────────────────────────
@@ -114,14 +133,14 @@ def psi_by_day(
     ref_days: ArrayLike, cur_days: ArrayLike, *, draws: int = 500, seed: int = 0
 ) -> Estimate:
     """`psi` of the summed histograms, with a 95 % interval from resampled days (see `by_day`)."""
-    return _histogram_by_day(ref_days, cur_days, psi, draws, seed)
+    return _histogram_by_day(ref_days, cur_days, psi_of, draws, seed)
 
 
 def jensen_shannon_by_day(
     ref_days: ArrayLike, cur_days: ArrayLike, *, draws: int = 500, seed: int = 0
 ) -> Estimate:
     """`jensen_shannon` of the summed histograms, with a 95 % interval from resampled days."""
-    return _histogram_by_day(ref_days, cur_days, jensen_shannon, draws, seed)
+    return _histogram_by_day(ref_days, cur_days, jensen_shannon_of, draws, seed)
 
 
 def _histogram_by_day(
@@ -152,17 +171,17 @@ def by_day(
 
     Args:
         ref_days, cur_days: shape (days, k): anything whose sum over days describes a window.
-        distance: of two sums.
+        distance: of sums, (…, k) and (…, k) → (…).
         squared: ``distance`` grows with the square of a shift (PSI does, Wasserstein does not).
 
     Returns:
         Value, low, high, with 0 ≤ low ≤ value ≤ high.
     """
-    value = distance(ref_days.sum(axis=0), cur_days.sum(axis=0))
+    value = float(distance(ref_days.sum(axis=0), cur_days.sum(axis=0)))
     generator = np.random.default_rng(seed)
     sums = [_resampled(days, draws, generator) for days in (ref_days, cur_days)]
     power = 1 if squared else 2
-    found = np.array([distance(a, b) for a, b in zip(*sums, strict=True)]) ** power
+    found = distance(*sums) ** power
     here = value**power
     low, high = (2 * here - float(q) for q in np.quantile(found, [0.975, 0.025]))
     return (
@@ -220,23 +239,42 @@ def wasserstein_over_iqr_by_day(
     if min(len(ref), len(cur)) < 2:
         raise ValueError("days can only be compared with each other from two on")
     together, reference = np.concatenate([*ref, *cur]), np.concatenate(ref)
-    grid = np.unique(np.quantile(together, np.linspace(0, 1, _GRID), method="inverted_cdf"))
+    grid = np.unique(np.quantile(together, np.linspace(0, 1, GRID), method="inverted_cdf"))
     if len(grid) < 2:
         return 0.0, 0.0, 0.0
-    scale = scale_of(reference, np.concatenate(cur))
-    gaps = np.diff(grid) / scale
-
-    def distance(a: Array, b: Array) -> float:
-        return float(gaps @ np.abs(np.cumsum(a / a.sum())[:-1] - np.cumsum(b / b.sum())[:-1]))
-
-    return by_day(
+    return wasserstein_by_day(
         np.stack([_on_grid(day, grid) for day in ref]),
         np.stack([_on_grid(day, grid) for day in cur]),
-        distance,
-        squared=False,
+        grid,
+        scale_of(reference, np.concatenate(cur)),
         draws=draws,
         seed=seed,
     )
+
+
+def wasserstein_by_day(
+    ref_days: ArrayLike,
+    cur_days: ArrayLike,
+    grid: Array,
+    scale: float,
+    *,
+    draws: int = 500,
+    seed: int = 0,
+) -> Estimate:
+    """Earth mover's distance of the summed days over ``scale``, with a 95 % interval from resampled
+    days.
+
+    Args:
+        ref_days, cur_days: shape (days, k): the day's rows at each point of ``grid``.
+        grid: shape (k,), rising; two points at least.
+    """
+    gaps = np.diff(grid) / scale
+
+    def distance(a: Array, b: Array) -> Array:
+        p, q = (np.cumsum(x, axis=-1) / x.sum(axis=-1, keepdims=True) for x in (a, b))
+        return np.asarray(np.abs(p - q)[..., :-1] @ gaps)
+
+    return by_day(_days(ref_days), _days(cur_days), distance, squared=False, draws=draws, seed=seed)
 
 
 def _on_grid(values: Array, grid: Array) -> Array:

@@ -65,10 +65,14 @@ def prediction_powered(
 ) -> PredictionPowered:
     """λ·(judge's mean of all) + (mean of label − λ·judge), λ of least variance.
 
-    Both means are Hájek's with linearised variances. Four pseudo-labels, one for each way in
-    which a person and a judge can pass or fail an answer, join the real ones (the idea of Agresti
-    & Coull 1998): where a good judge leaves few labels to disagree with it, the interval would
-    otherwise cover too little. The mean itself is of the real labels alone: unbiased.
+    Both means are Hájek's with linearised variances. Where a good judge leaves few labels to
+    disagree with it, an interval of these alone covers too little, so pseudo-labels join them, in
+    equal parts for each way in which a person and a judge can pass or fail an answer: four where
+    the judge knows nothing and people's rate is a plain proportion (Agresti & Coull 1998), two
+    where the judge is right throughout and pairs are compared (Agresti & Min 2005, "Simple
+    improved confidence intervals for comparing matched proportions"), between them 4 − 2ρ², by
+    the correlation ρ of people and judge. The quantile is the normal one, as in both papers. The
+    mean itself is of the real labels alone: unbiased.
 
     Args:
         labels: people's verdicts in [0, 1], shape (n,), n ≥ 2.
@@ -88,15 +92,14 @@ def prediction_powered(
     if len(y) != len(f) or len(y) < 2 or len(everything) < 1:
         raise ValueError("each label needs the judge's score; two labels at least")
     b, a = checked_weights(label_weights, len(y)), checked_weights(all_weights, len(everything))
-    count, degrees = len(y), max(1 / float(np.sum(b**2)) - 1, 1.0)
-    real = y, f, b
-    y, f, b = _plus_four(y, f, b)
+    count, real = len(y), (y, f, b)
+    y, f, b = _with_pseudo_labels(y, f, b)
     trust = _least_variance(y, f, b, everything, a, nested)
     residual = y - trust * f
     mean = trust * float(a @ everything) + float(b @ residual)
     variance = _variance(residual, f, b, everything, a, trust, nested)
     alone = _variance(y, f, b, everything, a, 0.0, nested)
-    half = float(special.stdtrit(degrees, (1 + level) / 2)) * math.sqrt(variance)
+    half = float(special.ndtri((1 + level) / 2)) * math.sqrt(variance)
     low, high = max(min(mean - half, 1.0), 0.0), min(max(mean + half, 0.0), 1.0)
     labels_real, judged_real, weights_real = real
     unbiased = trust * float(a @ everything) + float(
@@ -111,13 +114,22 @@ def prediction_powered(
     )
 
 
-def _plus_four(y: Array, f: Array, b: Array) -> tuple[Array, Array, Array]:
-    n = len(y)
+def _with_pseudo_labels(y: Array, f: Array, b: Array) -> tuple[Array, Array, Array]:
+    count = len(y)
+    more = 4 - 2 * _explained(y, f, b)
     return (
         np.concatenate([y, [1.0, 1.0, 0.0, 0.0]]),
         np.concatenate([f, [1.0, 0.0, 1.0, 0.0]]),
-        np.concatenate([b * n, np.ones(4)]) / (n + 4),
+        np.concatenate([b * count, np.full(4, more / 4)]) / (count + more),
     )
+
+
+def _explained(y: Array, f: Array, b: Array) -> float:
+    """ρ² of labels and judge; 0 where the judge goes against people, or one of them is constant."""
+    people, judge = y - float(b @ y), f - float(b @ f)
+    spread = float(b @ people**2) * float(b @ judge**2)
+    together = max(float(b @ (people * judge)), 0.0)
+    return min(together**2 / spread, 1.0) if spread > 1e-15 else 0.0
 
 
 def _least_variance(

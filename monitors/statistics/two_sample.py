@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 
 from monitors.statistics.intervals import finite, mean_difference, welch_df
 
@@ -68,8 +68,7 @@ def psi(ref_counts: ArrayLike, cur_counts: ArrayLike) -> float:
     Raises:
         ValueError: shapes differ, a count is negative or NaN, or a side is empty.
     """
-    p, q = _shares(ref_counts, cur_counts, 0.5)
-    return float(np.sum((q - p) * np.log(q / p)))
+    return float(psi_of(*_counts(ref_counts, cur_counts)))
 
 
 def jensen_shannon(ref_counts: ArrayLike, cur_counts: ArrayLike) -> float:
@@ -77,12 +76,25 @@ def jensen_shannon(ref_counts: ArrayLike, cur_counts: ArrayLike) -> float:
 
     Its square root is the distance. Arguments and errors as in `psi`; nothing is added.
     """
-    p, q = _shares(ref_counts, cur_counts, 0.0)
-    middle = (p + q) / 2
+    return float(jensen_shannon_of(*_counts(ref_counts, cur_counts)))
+
+
+def psi_of(ref: Array, cur: Array) -> Array:
+    """`psi` along the last axis of many pairs of histograms at once; nothing is checked."""
+    p, q = _shares(ref, cur, 0.5)
+    # A category that neither side has is none: its share of 1 on both sides adds 0.
+    found: Array = np.sum((q - p) * np.log(q / p), axis=-1)
+    return found
+
+
+def jensen_shannon_of(ref: Array, cur: Array) -> Array:
+    """`jensen_shannon` along the last axis of many pairs at once; nothing is checked."""
+    p, q = ref / ref.sum(axis=-1, keepdims=True), cur / cur.sum(axis=-1, keepdims=True)
     # 0·log 0 is 0.
-    left = np.sum(p[p > 0] * np.log2(p[p > 0] / middle[p > 0]))
-    right = np.sum(q[q > 0] * np.log2(q[q > 0] / middle[q > 0]))
-    return min(max(float(left + right) / 2, 0.0), 1.0)
+    found: Array = (special.rel_entr(p, (p + q) / 2) + special.rel_entr(q, (p + q) / 2)).sum(
+        axis=-1
+    )
+    return np.clip(found / (2 * math.log(2)), 0.0, 1.0)
 
 
 def floor_without_change(
@@ -98,12 +110,11 @@ def floor_without_change(
     ref, cur = _counts(ref_counts, cur_counts)
     pooled = (ref + cur) / float((ref + cur).sum())
     generator = np.random.default_rng(seed)
-    left = generator.multinomial(round(float(ref.sum())), pooled, draws)
-    right = generator.multinomial(round(float(cur.sum())), pooled, draws)
-    pairs = list(zip(left, right, strict=True))
+    left = generator.multinomial(round(float(ref.sum())), pooled, draws).astype(np.float64)
+    right = generator.multinomial(round(float(cur.sum())), pooled, draws).astype(np.float64)
     found = {}
-    for name, distance in (("psi", psi), ("jensen_shannon", jensen_shannon)):
-        values = [distance(a, b) for a, b in pairs]
+    for name, distance in (("psi", psi_of), ("jensen_shannon", jensen_shannon_of)):
+        values = distance(left, right)
         found[name] = (float(np.mean(values)), float(np.quantile(values, 0.95)))
     return found
 
@@ -134,12 +145,12 @@ def scale_of(reference: Array, current: Array) -> float:
     return 1.0
 
 
-def _shares(ref_counts: ArrayLike, cur_counts: ArrayLike, add: float) -> tuple[Array, Array]:
-    ref, cur = _counts(ref_counts, cur_counts)
-    # A category that neither side has is none.
+def _shares(ref: Array, cur: Array, add: float) -> tuple[Array, Array]:
+    """Shares with ``add`` rows more in every category that a side has; 1 on both where none has."""
     seen = ref + cur > 0
-    ref, cur = ref[seen] + add, cur[seen] + add
-    return ref / ref.sum(), cur / cur.sum()
+    ref, cur = np.where(seen, ref + add, 0.0), np.where(seen, cur + add, 0.0)
+    p, q = ref / ref.sum(axis=-1, keepdims=True), cur / cur.sum(axis=-1, keepdims=True)
+    return np.where(seen, p, 1.0), np.where(seen, q, 1.0)
 
 
 def _counts(ref_counts: ArrayLike, cur_counts: ArrayLike) -> tuple[Array, Array]:

@@ -10,10 +10,11 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
-from monitors.review import closing
+from monitors.review import closing, tallies
 from monitors.review.files import visible
 from monitors.review.labels import LabelError
 from monitors.review.links import form_token, secret_of
+from monitors.review.rated import rated_items
 from monitors.review.rubric import RUBRIC
 from monitors.web.rating import Access, access_of, answer, check_token, form_of, same_origin
 from sql.tables import review_batch
@@ -47,6 +48,7 @@ def batch_page(request: Request, batch: str) -> Response:
         root="../",
         batch=row,
         raters=closing.raters(batch, access.context),
+        skips=tallies.skips([batch], access.context),
         fixes=closing.what_to_fix(batch, access.context) if row.state == "closed" else None,
     )
 
@@ -58,7 +60,11 @@ def agreement_page(request: Request, batch: str) -> Response:
     found = access.context.store.measurements(
         monitor="review", since=row.window_start, until=row.window_end
     )
-    found = [item for item in found if item.window.start == row.window_start]
+    span = (row.window_start, row.window_end)
+    found = [item for item in found if (item.window.start, item.window.end) == span]
+    # What the judge says of the items is shown to nobody before the last rating is in.
+    closed = row.state == "closed"
+    items = rated_items([batch], access.context) if closed else []
     return answer(
         "agreement.html",
         access,
@@ -66,8 +72,8 @@ def agreement_page(request: Request, batch: str) -> Response:
         batch=row,
         raters=closing.raters(batch, access.context),
         agreement=[item for item in found if item.metric in _METRICS],
-        # What the judge says of the items is shown to nobody before the last rating is in.
-        judged=[item for item in found if item.metric in _JUDGED and row.state == "closed"],
+        judged=[item for item in found if item.metric in _JUDGED and closed],
+        table=tallies.confusion(items, access.context),
     )
 
 

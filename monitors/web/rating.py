@@ -131,7 +131,7 @@ def _item(
     name, context = access.person.name, access.context
     places = _places(batch, access)
     place = _place(places, number)
-    sitting = desk.sitting_seconds(name, context)
+    sitting, today = desk.sitting_seconds(name, context), desk.finished_today(name, context)
     if sitting >= desk.HARD_STOP_S and place.state == "open":
         return answer("rate_pause.html", access, root="../../", batch=batch, minutes=sitting / 60)
     if place.state == "open":
@@ -148,6 +148,9 @@ def _item(
         place=place,
         total=len(places),
         done=sum(one.state in ("done", "skipped") for one in places),
+        today=today,
+        enough=place.state == "open" and today >= context.settings.review.items_a_day,
+        optional=context.settings.review.optional,
         entry=entry,
         asked=show(text.input),
         answered=show(text.output),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select
 
@@ -54,13 +55,17 @@ def batches(store: Store, zone: str) -> list[Batch]:
     return [
         Batch(
             batch_id=row.batch_id,
-            window=Window.containing(row.window_start, Grain.MONTH, zone).label,
+            window=Window.containing(row.window_start, _grain(row), zone).label,
             state=row.state,
             due=row.due_at,
             **{name: by_batch.get(row.batch_id, 0) for name, by_batch in count.items()},
         )
         for row in rows
     ]
+
+
+def _grain(row: Any) -> Grain:
+    return Grain.WEEK if row.window_end - row.window_start < timedelta(days=20) else Grain.MONTH
 
 
 def _counted(column: ColumnElement[str]) -> Select[tuple[str, int]]:

@@ -17,7 +17,8 @@
     saved.classList.toggle("failed", failed);
   };
   const chosen = (set) => set.querySelector("input:checked");
-  const complete = () => sets.every(chosen);
+  const needed = (set) => !chosen(set) && !("optional" in set.dataset);
+  const complete = () => !sets.some(needed);
   const show = (index) => {
     now = Math.max(0, Math.min(sets.length - 1, index));
     sets.forEach((set, place) => set.classList.toggle("now", place === now));
@@ -121,7 +122,7 @@
     ArrowLeft: () => document.getElementById("previous")?.click(),
     Enter: () => {
       if (complete()) finish("submit");
-      else { say("not complete yet"); show(sets.findIndex((set) => !chosen(set))); }
+      else { say("not complete yet"); show(sets.findIndex(needed)); }
     },
     s: () => document.getElementById("reason").focus(),
     f: () => form.querySelector(".flags input").focus(),

@@ -1,0 +1,256 @@
+"""A new judge is a new yardstick: what it would change on labels it never saw, and who approved it.
+
+The first judge is in force as soon as it is trained. Every later one is a candidate until a person
+approves it with a reason; the one before stays on record and can be approved again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from monitors.context import Context
+from monitors.quality.judge import NAME, Judge, digest_in_force
+from monitors.review import golden_versions
+from monitors.review.golden import Golden
+from monitors.review.rated import rated_items
+from sql import audit
+from sql.errors import ConfigurationError
+from sql.tables import judge_approval, model_artifact, review_batch, review_item, sample
+
+Array = NDArray[np.float64]
+
+# Fewer labels, or fewer of one verdict, show no difference between two judges.
+LEAST, LEAST_OF_A_KIND = 30, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A judge in a list; ``approved_at`` is None for one that was never in force."""
+
+    digest: str
+    created_at: Any
+    card: Mapping[str, Any]
+    approved_at: Any
+    approved_by: str
+    is_current: bool
+
+
+# ── before and after ─────────────────────────────────────────────────────────────────────────
+
+
+def compared(
+    before: Judge, after: Judge, examples: Sequence[Golden], out_of_fold: Array, context: Context
+) -> dict[str, Any]:
+    """Both judges on labels that neither has learned from, for the candidate's card.
+
+    These are the rated answers of all batches that are not in the golden set, and the golden
+    examples that are newer than what the judge in force learned from; on those the candidate is
+    scored out of fold.
+
+    Args:
+        examples: what the candidate learned from.
+        out_of_fold: P(good) of each of them by a model that never saw it.
+
+    Returns:
+        ``before`` (a digest), ``labels``, ``reviewed``, ``reason`` (few_labels, other_embedder,
+        or empty), and where they can be compared: ``figures`` {before, after} and
+        ``agreement_change`` with its 95 % interval.
+    """
+    if before.embedder != context.embedder().digest:
+        return {"before": before.digest, "labels": 0, "reviewed": 0, "reason": "other_embedder"}
+    reviewed = _reviewed({one.key for one in examples}, context)
+    asked = [one.input for one in reviewed]
+    answers, passages = [one.output for one in reviewed], [one.context for one in reviewed]
+    fresh = _unseen(before, examples, context)
+    embedder = context.embedder()
+    newer = [examples[place] for place in fresh]
+    first = np.concatenate(
+        [
+            before.probabilities(asked, answers, passages, embedder),
+            before.probabilities(
+                [one.input for one in newer],
+                [one.output for one in newer],
+                [one.context for one in newer],
+                embedder,
+            ),
+        ]
+    )
+    second = np.concatenate(
+        [after.probabilities(asked, answers, passages, embedder), out_of_fold[fresh]]
+    )
+    truth = np.array([one.label >= 0.5 for one in (*reviewed, *newer)], dtype=np.int64)
+    facts = {"before": before.digest, "labels": len(truth), "reviewed": len(reviewed)}
+    fewest = int(min(truth.sum(), len(truth) - truth.sum()))
+    if len(truth) < LEAST or fewest < LEAST_OF_A_KIND:
+        return {**facts, "reason": "few_labels"}
+    threshold = context.settings.judge.threshold
+    return {
+        **facts,
+        "reason": "",
+        "figures": {
+            "before": figures(first, truth, threshold),
+            "after": figures(second, truth, threshold),
+        },
+        "agreement_change": _change(first >= threshold, second >= threshold, truth == 1),
+    }
+
+
+def figures(probability: Array, truth: NDArray[np.int64], threshold: float) -> dict[str, float]:
+    """How good a judge is beside what always saying "good" would score."""
+    from sklearn.metrics import brier_score_loss, cohen_kappa_score, roc_auc_score
+
+    said = probability >= threshold
+    bad = truth == 0
+    kappa = float(cohen_kappa_score(truth, said)) if len(set(said)) > 1 else 0.0
+    return {
+        "auc": round(float(roc_auc_score(truth, probability)), 4),
+        "agreement": round(float((said == truth).mean()), 4),
+        "kappa": round(kappa, 4),
+        "recall_of_bad": round(float((~said[bad]).mean()), 4),
+        "brier": round(float(brier_score_loss(truth, probability)), 4),
+        "always_good": round(float(truth.mean()), 4),
+    }
+
+
+def _change(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], truth: NDArray[np.bool_]
+) -> list[float]:
+    from monitors.statistics.paired import paired_rate_difference
+
+    old, new = first == truth, second == truth
+    counts = ((old & new), (old & ~new), (~old & new), (~old & ~new))
+    found = paired_rate_difference(*(int(count.sum()) for count in counts))
+    return [round(value, 4) for value in found]
+
+
+def _unseen(before: Judge, examples: Sequence[Golden], context: Context) -> list[int]:
+    """Places of the examples that were not in the set when ``before`` learned; none if unknown."""
+    table = model_artifact.c
+    rows = context.store.rows(
+        select(table.card).where(table.name == NAME, table.digest == before.digest)
+    )
+    number = rows[0].card.get("golden") if rows else None
+    if number is None:
+        return []
+    seen = golden_versions.load(int(number), context).members
+    return [place for place, one in enumerate(examples) if one.key not in seen]
+
+
+def _reviewed(golden: set[str], context: Context) -> list[Golden]:
+    """Rated answers whose text is still there, as examples; without what is golden."""
+    mark = context.settings.review.pass_mark
+    batches = [
+        row.batch_id
+        for row in context.store.rows(
+            select(review_batch.c.batch_id).where(
+                review_batch.c.source == context.settings.source.name
+            )
+        )
+    ]
+    texts = {
+        row.item_id: row
+        for row in context.store.rows(
+            select(sample.c.item_id, sample.c.input, sample.c.output, sample.c.context)
+            .join(
+                review_item,
+                (review_item.c.source == sample.c.source)
+                & (review_item.c.item_id == sample.c.item_id),
+            )
+            .where(review_item.c.batch_id.in_(batches))
+        )
+    }
+    found = {}
+    for item in rated_items(batches, context):
+        verdict, text = item.is_good(mark), texts.get(item.item_id)
+        if verdict is None or text is None or not text.input or not text.output:
+            continue
+        example = Golden(text.input, text.output, float(verdict), context=text.context)
+        if example.key not in golden:
+            found[example.key] = example
+    return list(found.values())
+
+
+# ── approval ─────────────────────────────────────────────────────────────────────────────────
+
+
+def judges(context: Context) -> list[Listed]:
+    """All judges, the oldest first."""
+    approvals = context.store.rows(
+        select(judge_approval)
+        .where(judge_approval.c.name == NAME)
+        .order_by(judge_approval.c.approved_at)
+    )
+    last = {row.digest: row for row in approvals}
+    current = digest_in_force(context)
+    table = model_artifact.c
+    rows = context.store.rows(
+        select(table.digest, table.created_at, table.card)
+        .where(table.name == NAME)
+        .order_by(table.created_at, table.digest)
+    )
+    return [
+        Listed(
+            digest=row.digest,
+            created_at=row.created_at,
+            card=row.card,
+            approved_at=last[row.digest].approved_at if row.digest in last else None,
+            approved_by=last[row.digest].approved_by if row.digest in last else "",
+            is_current=row.digest == current,
+        )
+        for row in rows
+    ]
+
+
+def approve_judge(digest: str, actor: str, reason: str, context: Context) -> str:
+    """Put a candidate in force; approving the judge in force again changes nothing.
+
+    Args:
+        digest: its first characters.
+
+    Returns:
+        the whole digest.
+
+    Raises:
+        ConfigurationError: no reason was given, or not exactly one judge begins so.
+    """
+    if not reason.strip():
+        raise ConfigurationError("an approval needs a reason", mend='give --reason "…"')
+    found = [one.digest for one in judges(context) if one.digest.startswith(digest)]
+    if len(found) != 1:
+        raise ConfigurationError(
+            f"{len(found)} judges begin with {digest!r}", mend="see `tidegauge judge show`"
+        )
+    with context.store.begin() as connection:
+        put_in_force(connection, found[0], actor, reason, context)
+    return found[0]
+
+
+def put_in_force(
+    connection: Connection, digest: str, actor: str, reason: str, context: Context
+) -> None:
+    """Write the approval and its audit entry within the caller's transaction."""
+    table = judge_approval.c
+    newest = select(judge_approval).where(table.name == NAME).order_by(table.approved_at.desc())
+    present = connection.execute(newest).first()
+    if present is not None and present.digest == digest:
+        return
+    now = context.clock()
+    if present is not None:  # a clock that stands still must not make two of one instant
+        now = max(now, present.approved_at + timedelta(microseconds=1))
+    row = {
+        "name": NAME,
+        "approved_at": now,
+        "digest": digest,
+        "approved_by": actor,
+        "reason": reason,
+    }
+    connection.execute(judge_approval.insert().values(**row))
+    detail = {"digest": digest, "previous": present.digest if present else "", "reason": reason}
+    audit.append(connection, actor, "approve_judge", NAME, detail, now)

@@ -1,0 +1,371 @@
+"""Where an incident comes from, for whoever must answer for it: everything that decided it.
+
+Only what the store kept is shown, with its digests and versions; no text of a user or a model is
+among it. A window that was judged again has a line for each verdict that differed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from alerts import charts
+from alerts.acknowledgements import find_incident
+from alerts.silences import read as read_silences
+from alerts.silences import written
+from monitors.report.page import STYLE, environment
+from monitors.suite import Suite, code_version
+from monitors.web.words import labels_text
+from sql.audit import first_broken
+from sql.measurement import Measurement
+from sql.tables import (
+    acknowledgement,
+    audit,
+    coverage,
+    drift_reference,
+    evaluation,
+    incident,
+    model_artifact,
+    notification,
+    pin,
+    reference,
+    score,
+)
+from sql.window import Grain, Window
+from sql.words import between, number
+
+# So many windows before the trouble are shown beside it.
+_BEFORE = 3
+_SHORT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table: rows of words under the names of their columns."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """An incident's story.
+
+    Args:
+        facts: what it is, as (name, value).
+        sheets: what it rests on, who was told and what people did.
+    """
+
+    name: str
+    fingerprint: str
+    generation: int
+    facts: tuple[tuple[str, str], ...]
+    sheets: tuple[Sheet, ...]
+
+    def record(self) -> dict[str, Any]:
+        """The same for a machine."""
+        tables = {
+            sheet.title: [dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows]
+            for sheet in self.sheets
+        }
+        return {"incident": self.name, **dict(self.facts), **tables}
+
+
+def write_page(suite: Suite, found: Lineage) -> Path:
+    """Write it as one HTML file with its chart, under ``[reports]``; the path."""
+    trend = charts.read(
+        suite.store, {"fingerprint": found.fingerprint, "generation": found.generation}
+    )
+    text = (
+        environment()
+        .get_template("lineage.html")
+        .render(
+            found=found,
+            picture=base64.b64encode(charts.png(trend)).decode(),
+            style=STYLE.read_text(encoding="utf-8"),
+        )
+    )
+    folder = suite.settings.path(suite.settings.reports) / "incidents"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{found.name}.html"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def lineage(suite: Suite, text: str, generation: int = 0) -> Lineage:
+    """Gather it.
+
+    Args:
+        text: the beginning of the incident's id.
+        generation: 0 is its latest.
+
+    Raises:
+        ConfigurationError: there is no such incident, or more than one.
+    """
+    found = find_incident(suite.store, text)
+    if generation:
+        table = incident.c
+        mine = (table.fingerprint == found.fingerprint, table.generation == generation)
+        found = next(iter(suite.store.rows(select(incident).where(*mine))), found)
+    return _Gathered(suite, found).lineage()
+
+
+class _Gathered:
+    """One incident, its span of windows and the judgements within."""
+
+    def __init__(self, suite: Suite, row: Row[Any]) -> None:
+        self._suite, self._store, self._row = suite, suite.store, row
+        self._labels: dict[str, str] = json.loads(row.labels)
+        self._grain, self._zone = Grain(row.grain), suite.settings.timezone
+        opened = Window.containing(row.opened_window, self._grain, self._zone)
+        last = max(filter(None, (row.last_window, row.resolved_window)))
+        self._first = opened.shift(-_BEFORE).start
+        self._end = Window.containing(last, self._grain, self._zone).end
+        self._measured = self._measurements()
+        self._jobs = self._jobs_of(self._measured)
+
+    def lineage(self) -> Lineage:
+        row = self._row
+        return Lineage(
+            f"{row.fingerprint[:10]}-{row.generation}",
+            row.fingerprint,
+            row.generation,
+            tuple(self._facts()),
+            (
+                self._windows(),
+                self._measurement_sheet(),
+                self._runs(),
+                self._scorers(),
+                self._models(),
+                self._baselines(),
+                self._told(),
+                self._people(),
+                self._entries(),
+            ),
+        )
+
+    def _facts(self) -> Iterable[tuple[str, str]]:
+        row, unit = self._row, str(self._row.body.get("unit") or "")
+        rule = next((one for one in self._suite.alerting.rules if one.name == row.rule), None)
+        with self._store.connect() as connection:
+            broken = first_broken(connection)
+        yield "rule", row.rule
+        yield "metric", row.metric
+        yield "labels", labels_text(self._labels)
+        yield "state", f"{row.state}, {row.severity}"
+        yield "opened", self._label(row.opened_window)
+        yield "last", self._label(row.last_window)
+        yield "resolved", self._label(row.resolved_window)
+        yield "windows", str(row.windows)
+        yield "worst", number(row.worst_value, unit)
+        yield "likely cause", str(row.body.get("cause") or "")
+        yield "fingerprint", row.fingerprint
+        yield "rule version now", rule.digest if rule else "the rule is gone from the configuration"
+        yield "configuration now", self._suite.settings.digest
+        yield "code now", code_version()
+        yield "audit chain", "whole" if broken is None else f"broken at entry {broken}"
+
+    def _windows(self) -> Sheet:
+        table, unit = evaluation.c, str(self._row.body.get("unit") or "")
+        query = (
+            select(evaluation)
+            .where(
+                table.rule == self._row.rule,
+                table.labels == self._row.labels,
+                table.grain == self._row.grain,
+                table.window_start >= self._first,
+                table.window_start < self._end,
+            )
+            .order_by(table.window_start, table.version)
+        )
+        rows = [
+            (
+                self._label(one.window_start),
+                one.verdict + (f" ({one.reason})" if one.reason else ""),
+                number(one.value, unit),
+                between(one.low, one.high, unit),
+                number(one.baseline, unit),
+                number(one.threshold, unit),
+                f"{one.n:,}",
+                "" if one.evidence is None else f"{one.evidence:.4g}",
+                one.rule_digest[:_SHORT],
+                f"{_at(one.evaluated_at)} ({one.version})",
+            )
+            for one in self._store.rows(query)
+        ]
+        columns = (
+            "window", "verdict", "value", "95 %", "baseline", "threshold", "rows", "evidence",
+            "rule version", "judged (time)",
+        )  # fmt: skip
+        return Sheet("windows", columns, tuple(rows))
+
+    def _measurements(self) -> list[Measurement]:
+        return self._store.measurements(
+            metric=self._row.metric,
+            labels=self._labels,
+            grain=self._grain,
+            since=self._first,
+            until=self._end,
+        )
+
+    def _measurement_sheet(self) -> Sheet:
+        rows = [
+            (
+                item.window.label,
+                item.monitor,
+                item.status.value + (f" ({item.reason})" if item.reason else ""),
+                number(item.detectable, item.unit),
+                item.method,
+            )
+            for item in self._measured
+        ]
+        columns = ("window", "monitor", "status", "would have seen", "method")
+        return Sheet("measurements", columns, tuple(rows))
+
+    def _jobs_of(self, measured: Sequence[Measurement]) -> set[str]:
+        names = {item.monitor for item in measured} | {self._labels.get("monitor", "")}
+        return {monitor.job for monitor in self._suite.monitors if monitor.name in names}
+
+    def _runs(self) -> Sheet:
+        table = coverage.c
+        query = (
+            select(coverage)
+            .where(
+                table.job.in_(sorted(self._jobs)),
+                table.grain == self._row.grain,
+                table.window_start >= self._first,
+                table.window_start < self._end,
+            )
+            .order_by(table.window_start, table.job)
+        )
+        rows = [
+            (
+                self._label(one.window_start),
+                one.job,
+                one.status,
+                f"{one.rows:,}",
+                one.config_digest[:_SHORT],
+                one.code_version,
+                _at(one.finished_at),
+            )
+            for one in self._store.rows(query)
+        ]
+        columns = ("window", "job", "status", "rows", "configuration", "code", "finished")
+        return Sheet("runs", columns, tuple(rows))
+
+    def _scorers(self) -> Sheet:
+        """What scored rows in these windows, by what they left on the scores."""
+        table = score.c
+        query = (
+            select(table.scorer, table.scorer_version)
+            .where(
+                table.source == self._suite.settings.source.name,
+                table.at >= self._first,
+                table.at < self._end,
+            )
+            .distinct()
+            .order_by(table.scorer, table.scorer_version)
+        )
+        rows = tuple((one.scorer, one.scorer_version) for one in self._store.rows(query))
+        return Sheet("scorers", ("scorer", "version"), rows)
+
+    def _models(self) -> Sheet:
+        """Of each name the artifact that was the newest when the incident's last window ended."""
+        table = model_artifact.c
+        query = select(table.name, table.digest, table.created_at).order_by(table.created_at)
+        newest = {
+            one.name: (one.name, one.digest, _at(one.created_at))
+            for one in self._store.rows(query.where(table.created_at <= self._judged()))
+        }
+        return Sheet("models", ("model", "digest", "made"), tuple(newest.values()))
+
+    def _judged(self) -> datetime:
+        """When the last of the windows was judged: later work cannot have decided it."""
+        table = evaluation.c
+        query = select(table.evaluated_at).where(
+            table.rule == self._row.rule,
+            table.labels == self._row.labels,
+            table.window_start < self._end,
+        )
+        return max((one.evaluated_at for one in self._store.rows(query)), default=self._end)
+
+    def _baselines(self) -> Sheet:
+        """What the present was compared with: pins, the reference, the drift reference."""
+        rows: list[tuple[str, ...]] = []
+        wanted, until = self._labels.get("pin"), self._judged()
+        pins = select(pin).where(pin.c.approved_at <= until).order_by(pin.c.approved_at)
+        newest = {one.name: one for one in self._store.rows(pins)}
+        for one in newest.values():
+            if wanted in (None, one.name):
+                told = (f"pin {one.name}", one.digest, one.approved_by, _at(one.approved_at))
+                rows.append((*told, one.reason))
+        for one in self._store.rows(select(reference).order_by(reference.c.name)):
+            span = f"{one.window_start:%Y-%m-%d} to {one.window_end:%Y-%m-%d}, {one.rows:,} rows"
+            told = (f"reference {one.name}", span, one.pinned_by, _at(one.pinned_at))
+            rows.append((*told, one.reason))
+        table = drift_reference.c
+        query = select(drift_reference).where(
+            table.source == self._suite.settings.source.name, table.approved_at <= until
+        )
+        for one in self._store.rows(query.order_by(table.approved_at.desc()).limit(1)):
+            told = ("columns' reference", one.digest, one.approved_by, _at(one.approved_at))
+            rows.append((*told, one.reason))
+        return Sheet("baselines", ("baseline", "digest or span", "by", "at", "why"), tuple(rows))
+
+    def _told(self) -> Sheet:
+        table, mine = notification.c, f"{self._row.fingerprint}:{self._row.generation}"
+        query = select(notification).where(table.subject.in_({self._row.thread, mine} - {""}))
+        rows = [
+            (
+                one.payload.get("transition") or one.kind,
+                one.channel,
+                one.state + (f" ({one.last_error})" if one.last_error else ""),
+                _at(one.created_at),
+                _at(one.sent_at),
+                f"{one.remote_channel} {one.remote_ts}".strip(),
+                one.delivery_key[:_SHORT],
+            )
+            for one in self._store.rows(query.order_by(table.created_at, table.sequence))
+            if mine in one.payload.get("members", [mine])
+        ]
+        columns = ("message", "to", "state", "written", "sent", "there as", "key")
+        return Sheet("messages", columns, tuple(rows))
+
+    def _people(self) -> Sheet:
+        table, row = acknowledgement.c, self._row
+        mine = (table.fingerprint == row.fingerprint, table.generation == row.generation)
+        rows = [
+            (one.actor, "looks after it", _at(one.at), "", one.comment)
+            for one in self._store.rows(select(acknowledgement).where(*mine).order_by(table.at))
+        ]
+        for silence in read_silences(self._store):
+            if silence.ends > self._first and silence.takes(row.body):
+                what = f"silenced {written(silence.matchers)}"
+                span = (_at(silence.starts), _at(silence.ends))
+                rows.append((silence.author, what, *span, silence.comment))
+        return Sheet("people", ("who", "what", "from", "until", "comment"), tuple(rows))
+
+    def _entries(self) -> Sheet:
+        """What of it stands in the audit chain."""
+        table = audit.c
+        query = select(audit).where(table.subject.startswith(self._row.fingerprint))
+        rows = [
+            (str(one.sequence), _at(one.at), one.actor, one.action, one.hash[:_SHORT])
+            for one in self._store.rows(query.order_by(table.sequence))
+        ]
+        return Sheet("audit", ("entry", "at", "who", "action", "hash"), tuple(rows))
+
+    def _label(self, start: datetime | None) -> str:
+        return Window.containing(start, self._grain, self._zone).label if start else ""
+
+
+def _at(instant: datetime | None) -> str:
+    return "" if instant is None else f"{instant:%Y-%m-%d %H:%M:%S}Z"
