@@ -14,9 +14,11 @@ import pytest
 
 from monitors.provider.clients import (
     CallFailed,
+    ChatModel,
     ChatRequest,
     Completion,
     open_model,
+    token_count,
 )
 from monitors.provider.prompts import Message
 from monitors.provider.recorded import Answered, Asked, RecordedProvider, saved_answers
@@ -93,6 +95,12 @@ def test_an_answer_comes_with_all_that_is_said_of_it() -> None:
     assert seen[0].trace == {"prompt": "sum", "repeat": "1", "day": "2026-06-01"}
     assert seen[0].parameters["max_tokens"] == 50
     assert seen[0].messages[0]["content"] == "What is 2 + 2?"
+
+
+@pytest.mark.parametrize("odd", ["9", {"total": 9}, -1, 9.5, True, None])
+def test_a_usage_that_is_no_number_is_unknown(odd: Any) -> None:
+    assert token_count(odd) is None
+    assert token_count(9) == 9
 
 
 @pytest.mark.parametrize(
@@ -178,6 +186,36 @@ def test_money_is_set_aside_before_the_call() -> None:
         enough = Budget(settings, bytes_bound * 1.01)
         put(settings, budget=enough)
         assert enough.spent == pytest.approx(110 / 1e6)
+
+
+def test_a_budget_is_spent_when_its_money_is_gone_not_when_it_is_set_aside() -> None:
+    """Eight calls at once, money aside for two: the others wait for what the two give back."""
+    answer = Answered("4", input_tokens=9, output_tokens=1, delay_s=0.02)
+    with RecordedProvider(lambda _asked: answer) as server:
+        settings = provider_settings(server.base_url)
+        most, cost = Price(settings).at_most(REQUEST), 110 / 1e6
+        budget = Budget(settings, most * 2.5)
+
+        async def one(model: ChatModel) -> str:
+            try:
+                await ask(model, REQUEST, budget, Price(settings), attempts=1, timeout_s=2)
+            except CallFailed as refused:
+                return refused.code
+            return "answered"
+
+        async def main() -> list[str]:
+            model = open_model(settings)
+            try:
+                return await asyncio.gather(*(one(model) for _ in range(40)))
+            finally:
+                await model.close()
+
+        said = asyncio.run(main())
+        asked = server.asked
+    assert set(said) == {"answered", "over_budget"}
+    assert said.count("answered") == asked
+    assert budget.limit - most < budget.spent == pytest.approx(asked * cost)
+    assert budget.spent <= budget.limit
 
 
 def test_text_that_no_database_holds_is_mended() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from monitors.provider.clients import (
     DEFAULT_OUTPUT_TOKENS,
@@ -45,15 +45,51 @@ class Price:
         return completion.input_tokens * self._input + completion.output_tokens * self._output
 
 
-class Purse(Protocol):
+class Purse(ABC):
     """Money, set aside before a call and settled after it: what is promised is never exceeded."""
 
-    def reserve(self, request: ChatRequest) -> float: ...
+    def __init__(self) -> None:
+        self._under_way = 0
+        self._settled = asyncio.Event()
 
-    def settle(self, reserved: float, cost: float | None) -> None: ...
+    @abstractmethod
+    def reserve(self, request: ChatRequest) -> float:
+        """Set aside what the call may cost at most.
+
+        Raises:
+            CallFailed: ``over_budget``.
+        """
+
+    @abstractmethod
+    def settle(self, reserved: float, cost: float | None) -> None:
+        """Book the true cost in the place of the reservation; None, not known, books it all."""
+
+    async def set_aside(self, request: ChatRequest) -> float:
+        """``reserve``, as often as a call of this process still holds money that it may not need.
+
+        A call costs far less than it may cost at most: without the waiting, a handful of calls at
+        once would look like a spent budget.
+        """
+        while True:
+            try:
+                reserved = self.reserve(request)
+            except CallFailed as refused:
+                if refused.code != "over_budget" or not self._under_way:
+                    raise
+                await self._settled.wait()
+            else:
+                self._under_way += 1
+                return reserved
+
+    def book(self, reserved: float, cost: float | None) -> None:
+        """``settle``, and whoever waits for money looks again."""
+        self.settle(reserved, cost)
+        self._under_way -= 1
+        self._settled.set()
+        self._settled = asyncio.Event()
 
 
-class Budget:
+class Budget(Purse):
     """The purse of one process.
 
     Args:
@@ -62,15 +98,11 @@ class Budget:
     """
 
     def __init__(self, settings: ChatSettings, limit_usd: float, spent_usd: float = 0) -> None:
+        super().__init__()
         self._price = Price(settings)
         self.limit, self.spent, self._reserved = limit_usd, spent_usd, 0.0
 
     def reserve(self, request: ChatRequest) -> float:
-        """Set aside what the call may cost at most.
-
-        Raises:
-            CallFailed: ``over_budget``.
-        """
         most = self._price.at_most(request)
         if self.spent + self._reserved + most > self.limit:
             raise CallFailed("over_budget", retryable=False)
@@ -78,7 +110,6 @@ class Budget:
         return most
 
     def settle(self, reserved: float, cost: float | None) -> None:
-        """Give the reservation back and book the cost; None, when it is not known, books it all."""
         self._reserved -= reserved
         self.spent += reserved if cost is None else cost
 
@@ -106,7 +137,7 @@ async def ask(
         CallFailed: no answer within ``attempts``, or no money left.
     """
     for attempt in range(1, attempts + 1):
-        reserved = purse.reserve(request)
+        reserved = await purse.set_aside(request)
         cost: float | None = None
         try:
             # The SDK's timeout bounds each read; this one bounds the whole call.
@@ -120,7 +151,7 @@ async def ask(
             failure = error
             cost = 0.0 if error.code in _FREE else None
         finally:
-            purse.settle(reserved, cost)
+            purse.book(reserved, cost)
         if not failure.retryable or attempt == attempts:
             raise failure
         pause = 0.5 * 2 ** (attempt - 1)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select, update
 
 from monitors.provider.clients import CallFailed, ChatRequest
-from monitors.provider.spending import Price
+from monitors.provider.spending import Price, Purse
 from monitors.settings import ChatSettings
 from sql.store import Store
 from sql.tables import spending
@@ -22,7 +22,7 @@ def real_time() -> datetime:
     return datetime.now(UTC)
 
 
-class Ledger:
+class Ledger(Purse):
     """A purse in the store: the day's budget holds for all processes together.
 
     What a call may cost at most is booked before it begins, by one conditional update, and
@@ -33,6 +33,7 @@ class Ledger:
     def __init__(
         self, settings: ChatSettings, store: Store, now: Callable[[], datetime] = real_time
     ) -> None:
+        super().__init__()
         self._price, self._limit = Price(settings), settings.budget_usd_per_day
         self._store, self._now = store, now
         self._today = now().date()
@@ -41,7 +42,7 @@ class Ledger:
             store.upsert(connection, spending, [row], keep=True)
 
     def reserve(self, request: ChatRequest) -> float:
-        """Set aside what the call may cost at most.
+        """Set aside what the call may cost at most, for all processes.
 
         Raises:
             CallFailed: ``over_budget``, or ``resting`` while an outage is waited out.
