@@ -228,7 +228,7 @@ def _files(ids: Sequence[str], context: Context) -> list[Path]:
 
     mine, found = set(ids), set()
     kept = select(partial_result.c.window_start, partial_result.c.body).where(
-        partial_result.c.job == topics.JOB, partial_result.c.step == topics.STEP
+        partial_result.c.job == topics.KEPT.job, partial_result.c.step == topics.KEPT.step
     )
     reports = context.settings.path(context.settings.reports) / "drift"
     for row in context.store.rows(kept):

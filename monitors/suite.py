@@ -25,6 +25,7 @@ from alerts.evaluate import evaluate
 from alerts.relay import deliver
 from alerts.rules import Verdict, decide
 from monitors.context import Context, Embedder
+from monitors.kept import Kept
 from monitors.logs.source import Source
 from monitors.monitor import Monitor
 from monitors.scorer import Scorer
@@ -160,15 +161,8 @@ class Suite:
         """Note a finished step; with the last one the window is covered and the job has beaten."""
         now = self.clock()
         with self.store.begin() as connection:
-            row = {
-                "job": job,
-                "grain": window.grain.value,
-                "window_start": window.start,
-                "step": f"step:{step}",
-                "shard": shard,
-                "body": {**facts, "seconds": round(seconds, 3)},
-                "finished_at": now,
-            }
+            body = {**facts, "seconds": round(seconds, 3)}
+            row = Kept(job, f"step:{step}").row(window, body, now, shard)
             self.store.upsert(connection, partial_result, [row])
             if not last:
                 return

@@ -12,19 +12,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
 
 from monitors.context import Context
 from monitors.drift.regions import Region, matched, regions
 from monitors.drift.texts import Texts, sampled_inputs
 from monitors.drift.topic_values import growth, values_of
+from monitors.kept import Kept
 from monitors.monitor import monitor
 from monitors.reference import is_reference, reference_days
 from sql.measurement import Measurement, Status
-from sql.tables import partial_result
 from sql.window import Grain, Window
 
-JOB, STEP = "weekly_drift", "topics"
+KEPT = Kept("weekly_drift", "topics")
 NEW, GONE = "new", "gone"
 _MINIMUM = 50
 _REMEMBERED = 8  # weeks
@@ -144,31 +143,12 @@ def _topic(
 
 def keep(window: Window, found: Sequence[Topic], context: Context) -> None:
     """Replace what is kept of the week."""
-    body = {"topics": [_body(topic) for topic in found]}
-    row = {
-        "job": JOB,
-        "grain": window.grain.value,
-        "window_start": window.start,
-        "step": STEP,
-        "shard": 0,
-        "body": body,
-        "finished_at": context.clock(),
-    }
-    with context.store.begin() as connection:
-        context.store.upsert(connection, partial_result, [row])
+    KEPT.write(window, {"topics": [_body(topic) for topic in found]}, context)
 
 
 def read_topics(window: Window, context: Context) -> list[Topic]:
     """What is kept of a week; nothing where it was never looked at."""
-    table = partial_result.c
-    query = select(table.body).where(
-        table.job == JOB,
-        table.step == STEP,
-        table.grain == window.grain.value,
-        table.window_start == window.start,
-    )
-    rows = context.store.rows(query)
-    kept = rows[0].body["topics"] if rows else []
+    kept = (KEPT.body(window, context) or {"topics": []})["topics"]
     # A week kept before shares were weighted is as one that was never looked at.
     return [_read(each) for each in kept if "share" in each]
 

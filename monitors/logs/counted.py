@@ -9,9 +9,11 @@ from typing import NamedTuple
 from sqlalchemy import case, func, select
 
 from monitors.context import Context
+from monitors.kept import Kept
 from monitors.logs.interaction import ATTRIBUTES
-from sql.tables import partial_result
-from sql.window import Grain, Window
+from sql.window import Window
+
+_KEPT = Kept("intake", "profile")
 
 
 class Profile(NamedTuple):
@@ -30,37 +32,14 @@ def profile(window: Window, context: Context) -> Profile:
     row = source.rows(query)[0]
     counts = {name: int(count or 0) for name, count in zip(names, row[1:], strict=True)}
     found = Profile(int(row[0]), counts)
-    _keep(window, found, context)
+    if stored(window, window, context).get(window.start) != found:
+        _KEPT.write(window, {"rows": found.rows, "nulls": counts}, context)
     return found
 
 
-def _keep(window: Window, found: Profile, context: Context) -> None:
-    if stored(window.start, window.end, context).get(window.start) == found:
-        return
-    row = {
-        "job": "intake",
-        "grain": window.grain.value,
-        "window_start": window.start,
-        "step": "profile",
-        "shard": 0,
-        "body": {"rows": found.rows, "nulls": dict(found.nulls)},
-        "finished_at": context.clock(),
-    }
-    with context.store.begin() as connection:
-        context.store.upsert(connection, partial_result, [row])
-
-
-def stored(start: datetime, end: datetime, context: Context) -> dict[datetime, Profile]:
-    """Profiles of the days that were counted before, by their start."""
-    table = partial_result.c
-    query = select(table.window_start, table.body).where(
-        table.job == "intake",
-        table.grain == Grain.DAY.value,
-        table.window_start >= start,
-        table.window_start < end,
-        table.step == "profile",
-    )
+def stored(first: Window, last: Window, context: Context) -> dict[datetime, Profile]:
+    """Profiles of the days (``last`` is one of them) that were counted before, by their start."""
     return {
-        row.window_start: Profile(row.body["rows"], row.body["nulls"])
-        for row in context.store.rows(query)
+        start: Profile(body["rows"], body["nulls"])
+        for start, body in _KEPT.bodies(first, last, context).items()
     }

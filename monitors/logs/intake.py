@@ -107,7 +107,7 @@ def _rows(window: Window, context: Context, rows: int, compared: bool) -> Measur
 def _log_rates(window: Window, context: Context) -> dict[int, list[float]]:
     """Log rows per hour of the eight weeks before, by weekday; empty days are left out."""
     days = [window.shift(-back) for back in range(1, 7 * _WEEKS + 1)]
-    known = stored(days[-1].start, window.start, context)
+    known = stored(days[-1], days[0], context)
     rates: dict[int, list[float]] = {}
     first = context.source.first_instant()
     for day in days:
@@ -134,7 +134,7 @@ def _reference(context: Context) -> list[Profile]:
     days = reference_days(context)
     if not days:
         return []
-    known = stored(days[0].start, days[-1].end, context)
+    known = stored(days[0], days[-1], context)
     counted = [known[day.start] if day.start in known else profile(day, context) for day in days]
     return [day for day in counted if day.rows]
 
@@ -213,7 +213,7 @@ def _delay(window: Window, context: Context, rows: int) -> Measurement:
 def _late(window: Window, context: Context) -> Measurement:
     """Days are counted again for a week; measuring a day anew takes its late rows in."""
     days = [window.shift(-back) for back in range(_LATE_DAYS, 0, -1)]
-    known = stored(days[0].start, window.start, context)
+    known = stored(days[0], days[-1], context)
     counts = {day: context.source.count(day) for day in days if day.start in known}
     late = {day: max(rows - known[day.start].rows, 0) for day, rows in counts.items()}
     rows = sum(counts.values())

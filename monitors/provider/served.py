@@ -6,12 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import select
-
 from monitors.context import Context
+from monitors.kept import Kept
 from monitors.monitor import monitor
 from sql.measurement import Measurement, Status
-from sql.tables import partial_result
 from sql.window import Grain, Window
 
 # "Usual" is what answered in the three weeks before last week: a change is thus said for a week,
@@ -21,7 +19,7 @@ _MINIMUM_DAYS = 3
 # A stray row (a test, a retried call) is not a change.
 _MINIMUM_ROWS, _MINIMUM_SHARE = 5, 0.01
 _ATTRIBUTES = ("request_model", "response_model", "system_fingerprint")
-_STEP = "served"
+_KEPT = Kept("provider_drift", "served")
 
 Served = tuple[str, str]
 Profile = dict[str, Counter[Served]]
@@ -118,21 +116,10 @@ def _usual_days(window: Window, context: Context) -> list[Window]:
 
 def _profile(day: Window, context: Context, *, fresh: bool = False) -> Profile:
     """Rows of a day by what was asked for and what answered; counted once, then remembered."""
-    table = partial_result.c
-    found = (
-        []
-        if fresh
-        else context.store.rows(
-            select(table.body).where(
-                table.job == "provider_drift",
-                table.grain == day.grain.value,
-                table.window_start == day.start,
-                table.step == _STEP,
-                table.shard == 0,
-            )
-        )
-    )
-    body: list[tuple[str, str, str, int]] = found[0].body if found else _count(day, context)
+    body = None if fresh else _KEPT.body(day, context)
+    if body is None:
+        body = _count(day, context)
+        _KEPT.write(day, body, context)
     profile: Profile = {}
     for request_model, response_model, fingerprint, count in body:
         profile.setdefault(request_model, Counter())[response_model, fingerprint] += count
@@ -150,15 +137,4 @@ def _count(day: Window, context: Context) -> list[tuple[str, str, str, int]]:
             asked, answered, fingerprint = (str(row.get(name) or "") for name in _ATTRIBUTES)
             body.append((asked, answered, fingerprint, count))
     body.sort()
-    record = {
-        "job": "provider_drift",
-        "grain": day.grain.value,
-        "window_start": day.start,
-        "step": _STEP,
-        "shard": 0,
-        "body": body,
-        "finished_at": context.clock(),
-    }
-    with context.store.begin() as connection:
-        context.store.upsert(connection, partial_result, [record])
     return body

@@ -9,9 +9,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import select
-
 from monitors.context import Context
+from monitors.kept import Kept
 from monitors.monitor import monitor
 from monitors.quality import slices
 from monitors.quality.profile import Profile, Sums, baseline_in, known_profiles
@@ -21,10 +20,9 @@ from monitors.reference import is_reference, reference_days
 from monitors.scorer import Scorer
 from monitors.statistics.contribution import Group, Part, contributions
 from sql.measurement import Measurement, Status
-from sql.tables import partial_result
 from sql.window import Grain, Window
 
-JOB, STEP = "daily_quality", "attribution"
+_KEPT = Kept("daily_quality", "attribution")
 DAYS = 7
 # What a team decides; a shift of any other field is one of what users ask.
 VERSIONS = ("prompt_version", "request_model")
@@ -108,7 +106,7 @@ def attribution(window: Window, context: Context) -> Iterator[Measurement]:
         kept[scorer.name] = {"fall": asdict(surest), "cause": cause}
         rows = sum(profile[WHOLE].n for profile in recent[-DAYS:] if WHOLE in profile)
         yield from _said(scorer, window, falls[0], cause, rows)
-    _keep(window, kept, context)
+    _KEPT.write(window, kept, context)
     if not kept:
         yield _nothing(window, Status.INSUFFICIENT, "too_few_days")
 
@@ -282,31 +280,10 @@ def _said(scorer: Scorer, window: Window, fall: Fall, cause: str, n: int) -> Ite
     )
 
 
-def _keep(window: Window, body: Mapping[str, Any], context: Context) -> None:
-    row = {
-        "job": JOB,
-        "grain": window.grain.value,
-        "window_start": window.start,
-        "step": STEP,
-        "shard": 0,
-        "body": body,
-        "finished_at": context.clock(),
-    }
-    with context.store.begin() as connection:
-        context.store.upsert(connection, partial_result, [row])
-
-
 def read_attribution(window: Window, context: Context) -> dict[str, tuple[Fall, str]]:
     """Scorer → what was found of its day, and the likely cause."""
-    table = partial_result.c
-    query = select(table.body).where(
-        table.job == JOB,
-        table.step == STEP,
-        table.grain == window.grain.value,
-        table.window_start == window.start,
-    )
     found = {}
-    for name, kept in (row for each in context.store.rows(query) for row in each.body.items()):
+    for name, kept in (_KEPT.body(window, context) or {}).items():
         tables = {
             field: {value: Part(**part) for value, part in parts.items()}
             for field, parts in kept["fall"]["tables"].items()

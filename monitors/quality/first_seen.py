@@ -9,14 +9,16 @@ from datetime import datetime
 from sqlalchemy import case, func, select
 
 from monitors.context import Context
+from monitors.kept import Kept
 from monitors.quality import slices
 from monitors.quality.traffic import served
-from sql.tables import partial_result
-from sql.window import Grain, Window
+from sql.window import Window
 
-JOB = "daily_quality"
-# The field that is counted → the step under which its counts are kept.
-_STEPS = {"prompt_version": "versions", "arm": "arms"}
+# The field that is counted → where its counts are kept.
+_KEPT = {
+    "prompt_version": Kept("daily_quality", "versions"),
+    "arm": Kept("daily_quality", "arms"),
+}
 LOOK_BACK = 28
 _FEATURE = "feature"
 
@@ -38,28 +40,19 @@ def first_seen(field: str, window: Window, context: Context) -> FirstSeen:
     """The values of a field with their first days, the window's own counted and kept."""
     if field not in context.source.attributes:
         return FirstSeen(None, {})
-    _keep(field, window, context)
-    table = partial_result.c
-    rows = context.store.rows(
-        select(table.window_start, table.body)
-        .where(
-            table.job == JOB,
-            table.grain == Grain.DAY.value,
-            table.step == _STEPS[field],
-            table.window_start >= window.shift(-LOOK_BACK).start,
-            table.window_start <= window.start,
-        )
-        .order_by(table.window_start)
-    )
+    kept = _KEPT[field]
+    kept.write(window, _counted(field, window, context), context)
+    days = kept.bodies(window.shift(-LOOK_BACK), window, context)
     found: dict[str, dict[str, datetime]] = {}
-    for row in rows:
-        for feature, counts in row.body.items():
+    for day, body in days.items():
+        for feature, counts in body.items():
             for value in counts:
-                found.setdefault(feature, {}).setdefault(value, row.window_start)
-    return FirstSeen(rows[0].window_start, found)
+                found.setdefault(feature, {}).setdefault(value, day)
+    return FirstSeen(min(days), found)
 
 
-def _keep(field: str, window: Window, context: Context) -> None:
+def _counted(field: str, window: Window, context: Context) -> dict[str, dict[str, int]]:
+    """Feature → value → rows that users were served."""
     source = context.source
     value = source.column(field)
     feature = source.column(_FEATURE) if _FEATURE in source.attributes else case((False, ""))
@@ -72,14 +65,4 @@ def _keep(field: str, window: Window, context: Context) -> None:
     for name, text, count in source.rows(query):
         counts = body.setdefault(slices.label_text(name or ""), {})
         counts[slices.label_text(text)] = int(count)
-    record = {
-        "job": JOB,
-        "grain": window.grain.value,
-        "window_start": window.start,
-        "step": _STEPS[field],
-        "shard": 0,
-        "body": body,
-        "finished_at": context.clock(),
-    }
-    with context.store.begin() as connection:
-        context.store.upsert(connection, partial_result, [record])
+    return body

@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
 
 from monitors.context import Context
+from monitors.kept import Kept
 from monitors.quality import slices
 from monitors.quality.baseline import Baseline, Day, baseline_of
 from monitors.quality.scored import Rows, Scores, read_rows, read_scores
 from monitors.quality.scoring import lacks, score_sample
 from monitors.quality.slices import Slice
 from monitors.scorer import Scorer
-from sql.tables import partial_result
 from sql.window import Window
 
-JOB, STEP = "daily_quality", "quality"
+_KEPT = Kept("daily_quality", "quality")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +78,14 @@ def keep(
     window: Window, version_by_scorer: Mapping[str, tuple[str, Profile]], context: Context
 ) -> None:
     """Write down the profiles of a day, beside those of other scorers that stand there."""
-    body = dict(_stored([window], context).get(window.start, {}))
+    body = dict(_KEPT.body(window, context) or {})
     for name, (version, profile) in version_by_scorer.items():
         places: dict[str, dict[str, list[float]]] = {}
         for (field, value), sums in profile.items():
             numbers = [sums.n, sums.w, sums.ww, sums.wy, sums.wyy]
             places.setdefault(field, {})[value] = numbers
         body[name] = {"version": version, "slices": places}
-    record = {
-        "job": JOB,
-        "grain": window.grain.value,
-        "window_start": window.start,
-        "step": STEP,
-        "shard": 0,
-        "body": body,
-        "finished_at": context.clock(),
-    }
-    with context.store.begin() as connection:
-        context.store.upsert(connection, partial_result, [record])
+    _KEPT.write(window, body, context)
 
 
 def reference_profiles(
@@ -107,7 +96,7 @@ def reference_profiles(
     A day that was profiled under another version is scored again: a new yardstick needs the old
     days measured anew. That costs once; where retention took the texts, the day falls out.
     """
-    stored = _stored(days, context)
+    stored = _KEPT.bodies(days[0], days[-1], context)
     found: dict[str, list[Profile]] = {scorer.name: [] for scorer in scorers}
     names = slices.fields_in(context, context.settings.quality.slices)
     for day in days:
@@ -132,7 +121,7 @@ def known_profiles(
     days: Sequence[Window], scorers: Sequence[Scorer], context: Context
 ) -> dict[str, list[Profile]]:
     """By scorer, the profiles that stand under its present version, in the order of the days."""
-    stored = _stored(days, context)
+    stored = _KEPT.bodies(days[0], days[-1], context)
     bodies = [stored[day.start] for day in days if day.start in stored]
     return {
         scorer.name: [
@@ -165,18 +154,6 @@ def _read(body: Mapping[str, Any]) -> dict[Slice, Sums]:
         for field, values in body["slices"].items()
         for value, numbers in values.items()
     }
-
-
-def _stored(days: Sequence[Window], context: Context) -> dict[Any, dict[str, Any]]:
-    table = partial_result.c
-    query = select(table.window_start, table.body).where(
-        table.job == JOB,
-        table.grain == days[0].grain.value,
-        table.window_start >= days[0].start,
-        table.window_start < days[-1].end,
-        table.step == STEP,
-    )
-    return {row.window_start: row.body for row in context.store.rows(query)}
 
 
 __all__ = [

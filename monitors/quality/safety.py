@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
-
 from monitors.context import Context
+from monitors.kept import Kept
 from monitors.logs.interaction import Batch
 from monitors.monitor import monitor
 from monitors.quality import slices
@@ -18,10 +17,9 @@ from monitors.quality.baseline import Baseline, Key, reference_history, referenc
 from monitors.quality.slices import WHOLE, Slice
 from monitors.scorer import Layer, Score, Scorer
 from sql.measurement import Measurement, Status, labels_key
-from sql.tables import partial_result
 from sql.window import Grain, Window
 
-JOB, STEP = "daily_quality", "safety"
+_KEPT = Kept("daily_quality", "safety")
 METRIC = "safety.pass_rate"
 _HITS = 20
 _VALUES = 1_000
@@ -132,7 +130,12 @@ def scan_shard(
         columns = {name: slices.as_text(batch[name]) for name in names}
         for scorer in scorers:
             tallies[scorer.name].add(batch["id"], _scored(scorer, batch, context), columns)
-    _keep(window, context, shard, shards, rows, tallies)
+    body = {
+        "shards": shards,
+        "rows": rows,
+        "scorers": {name: tally.body() for name, tally in tallies.items()},
+    }
+    _KEPT.write(window, body, context, shard)
     failed = sum(tally.counts.get(WHOLE, [0, 0, 0])[1] for tally in tallies.values())
     return {"rows": rows, "failed": failed}
 
@@ -151,32 +154,6 @@ def _scored(scorer: Scorer, batch: Batch, context: Context) -> Sequence[Score]:
         return scorer(batch, context)
     except Exception:  # a scorer of a user's own may raise anything; the others go on
         return [Score(None, "scorer_error")] * len(batch)
-
-
-def _keep(
-    window: Window,
-    context: Context,
-    shard: int,
-    shards: int,
-    rows: int,
-    tallies: Mapping[str, Tally],
-) -> None:
-    body = {
-        "shards": shards,
-        "rows": rows,
-        "scorers": {name: tally.body() for name, tally in tallies.items()},
-    }
-    record = {
-        "job": JOB,
-        "grain": window.grain.value,
-        "window_start": window.start,
-        "step": STEP,
-        "shard": shard,
-        "body": body,
-        "finished_at": context.clock(),
-    }
-    with context.store.begin() as connection:
-        context.store.upsert(connection, partial_result, [record])
 
 
 # ── merging ──────────────────────────────────────────────────────────────────────────────────
@@ -202,17 +179,8 @@ def merged(window: Window, context: Context) -> Scan | None:
     After a change of the number of shards, the split with the fewest missing counts, and of two
     the later one.
     """
-    table = partial_result.c
-    rows = context.store.rows(
-        select(table.body, table.finished_at).where(
-            table.job == JOB,
-            table.grain == window.grain.value,
-            table.window_start == window.start,
-            table.step == STEP,
-        )
-    )
     splits: dict[int, list[Any]] = {}
-    for row in rows:
+    for row in _KEPT.rows(window, window, context):
         splits.setdefault(row.body["shards"], []).append(row)
     if not splits:
         return None
