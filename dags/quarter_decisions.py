@@ -14,6 +14,7 @@ ask what matters, can everybody judge, did the rules speak when they should. Sta
 `approval` waits in *Required Actions* for up to 30 days and takes no worker meanwhile. Only the
 users in the environment's `TIDEGAUGE_APPROVERS` may answer; while it is empty, everybody who may
 edit runs. What stays *undecided* can be decided by another run, or by `tidegauge quarter decide`.
+A decision is recorded and does nothing else: to retrain, run the DAG `retrain_judge`.
 
 **When it is red**
 

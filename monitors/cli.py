@@ -50,6 +50,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+# Jobs in which a person decides: what that is, and the command that asks for it.
+BY_HAND = {
+    "pin_baseline": ("a pin", "pin"),
+    "quarter_decisions": ("a decision", "quarter decide"),
+    "retrain_judge": ("a judge", "judge train"),
+}
+
 
 def main() -> None:
     """The console script: explained errors, no traceback unless TIDEGAUGE_DEBUG is set."""
@@ -191,10 +198,9 @@ def run(
     """Do one job for one window; nothing when that is done already."""
     suite = suite_of(config)
     chosen = find_job(job)
-    if chosen.name == "pin_baseline":
-        raise ConfigurationError("a pin needs a person", mend="use `tidegauge pin`")
-    if chosen.name == "quarter_decisions":
-        raise ConfigurationError("decisions need a person", mend="use `tidegauge quarter decide`")
+    if chosen.name in BY_HAND:
+        what, command = BY_HAND[chosen.name]
+        raise ConfigurationError(f"{what} needs a person", mend=f"use `tidegauge {command}`")
     span = None
     if chosen.grain is not None:
         zone = suite.settings.timezone

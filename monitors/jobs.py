@@ -232,6 +232,22 @@ def _record(task: Task, suite: Suite) -> Facts:
     return {"decided": len(chosen), "report": path.name}
 
 
+def _train(task: Task, suite: Suite) -> Facts:
+    from monitors.quality.judge_review import offered
+    from monitors.quality.judge_training import train_judge
+
+    known = task.params.get("judge", "")
+    found = known or train_judge(suite.context, task.params["actor"]).digest
+    return offered(found, suite.context)
+
+
+def _approve_judge(task: Task, suite: Suite) -> Facts:
+    from monitors.quality.judge_review import approve_judge
+
+    given = task.params
+    return {"digest": approve_judge(given["judge"], given["actor"], given["reason"], suite.context)}
+
+
 def _quarter(task: Task, suite: Suite) -> Window:
     window = Window.parse(task.params["quarter"], suite.settings.timezone)
     if window.grain is not Grain.QUARTER:
@@ -338,6 +354,17 @@ JOBS: dict[str, Job] = {
             (
                 Step("ask", _ask, "write the page with the evidence"),
                 Step("record", _record, "record the decisions, write the page anew"),
+            ),
+        ),
+        Job(
+            "retrain_judge",
+            "judge",
+            None,
+            None,
+            "Train a judge on the golden set; it is in force once a person approves.",
+            (
+                Step("train", _train, "train it, or look one up, and say what it would change"),
+                Step("approve", _approve_judge, "put it in force"),
             ),
         ),
     )

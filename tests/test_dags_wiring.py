@@ -25,12 +25,13 @@ class Steps:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, str, dict[str, Any]]] = []
         self.failures: dict[str, list[Exception]] = {}
+        self.state = "candidate"
 
     def __call__(self, job: str, step: str, window: Window | None, **more: Any) -> dict[str, Any]:
         self.calls.append((job, step, str(window or "-"), more))
         if self.failures.get(step):
             raise self.failures[step].pop(0)
-        return {"rows": 7, "digest": "d1", "report": "2026-Q2.html"}
+        return {"rows": 7, "digest": "d1", "report": "2026-Q2.html", "state": self.state}
 
     @property
     def names(self) -> list[str]:
@@ -305,6 +306,41 @@ def test_pinning_waits_for_a_persons_reason(
     approvals = [more["params"] for _, step, _, more in steps.calls if step == "approve"]
     expected = {"name": "main", "digest": "d1", "actor": "oncall", "reason": reason}
     assert approvals == ([expected] if pinned else [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "state", "approved"),
+    [
+        ("Approve", "finds twice as many", "success", True),
+        ("Approve", " ", "failed", False),
+        ("Reject", "", "success", False),
+    ],
+)
+def test_a_judge_waits_for_a_persons_reason(
+    run: Run, steps: Steps, answer: str, reason: str, state: str, approved: bool
+) -> None:
+    given = ("retrain_judge", answer, {"reason": reason})
+    person = threading.Thread(target=_answer, args=given, daemon=True)
+    person.start()
+    begun = datetime(2026, 7, 3, hour=len(answer), minute=len(reason), tzinfo=UTC)
+    result = run("retrain_judge", begun)
+    person.join(timeout=30)
+    assert result.state == state
+    called = [(step, more["params"]) for _, step, _, more in steps.calls]
+    expected = {"judge": "d1", "actor": "oncall", "reason": reason}
+    assert called == [
+        ("train", {"judge": "", "actor": "retrain_judge"}),
+        *([("approve", expected)] if approved else []),
+    ]
+
+
+def test_nobody_is_asked_about_the_judge_in_force(run: Run, steps: Steps) -> None:
+    steps.state = "in force"
+    begun = datetime(2026, 7, 4, tzinfo=UTC)
+    assert run("retrain_judge", begun, judge="d1").state == "success"
+    assert [(step, more["params"]["judge"]) for _, step, _, more in steps.calls] == [
+        ("train", "d1")
+    ]
 
 
 @pytest.mark.parametrize(("reason", "state"), [("read it", "success"), ("", "failed")])

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from monitors.context import Context
 from monitors.quality.judge import in_force, judge
-from monitors.quality.judge_review import approve_judge, compared, judges
+from monitors.quality.judge_review import approve_judge, compared, judges, offered
 from monitors.quality.judge_training import train_judge
 from monitors.review.golden import Golden, import_golden
 from sql.errors import ConfigurationError
@@ -91,3 +91,43 @@ def test_another_embedding_model_is_not_compared(store: Store, tmp_path: Path) -
 
         other = replace(context, embedder=Other)
         assert compared(made, made, [], np.zeros(0), other)["reason"] == "other_embedder"
+
+
+def test_a_form_shows_figures_and_no_text(store: Store, tmp_path: Path) -> None:
+    with over(store, tmp_path, 1) as context:
+        teach(context)
+        first = train_judge(context)
+        shown = offered(first.digest[:10], context)
+        assert (shown["digest"], shown["state"]) == (first.digest, "in force")
+        assert "agreement_out_of_fold" in shown and "verdict" not in shown
+        more(context, 0, 20)
+        few = offered(train_judge(context).digest, context)
+        assert "too few labels" in str(few["verdict"]) and "agreement" not in few
+        more(context, 20, 100)
+        second = train_judge(context)
+        shown = offered(second.digest, context)
+        card = {one.digest: one.card for one in judges(context)}[second.digest]
+        figures = card["held_out"]["figures"]
+        assert (shown["state"], shown["labels_new_to_both"]) == ("candidate", 120)
+        assert shown["compared_with"] == first.digest[:12]
+        for name in ("agreement", "kappa", "auc", "always_good"):
+            pair = f"{figures['before'][name]:.3f} → {figures['after'][name]:.3f}"
+            assert shown[name] == pair
+        assert str(shown["verdict"]).endswith("more often right")
+        assert not any("lamp" in str(one) or "bank" in str(one) for one in shown.values())
+        approve_judge(second.digest, "ada", "knows lamps", context)
+        again = offered(first.digest, context)
+        assert again["state"] == "was in force"
+        third = replace_newest(context)
+        assert str(offered(third, context)["compared_with"]).startswith(second.digest[:12])
+        assert "not in force" not in str(offered(third, context)["compared_with"])
+        approve_judge(first.digest, "bob", "back", context)
+        assert str(offered(third, context)["compared_with"]).endswith("not in force any more")
+        with pytest.raises(ConfigurationError, match="0 judges"):
+            offered("xyz", context)
+
+
+def replace_newest(context: Context) -> str:
+    """One more candidate, of one more example; its digest."""
+    more(context, 120, 1)
+    return train_judge(context).digest

@@ -34,9 +34,11 @@ def train(actor: Actor = "cli", config: Config = None) -> None:
         terminal.out.print(f"judge {made.digest[:12]} is a candidate")
     _figures(found.card)
     if not found.is_current:
-        _held_out(found.card.get("held_out", {}))
+        if "held_out" in found.card:
+            _held_out(found.card["held_out"])
         terminal.out.print(
-            f"`tidegauge judge approve {made.digest[:12]} --reason …` puts it in force",
+            f"`tidegauge judge approve {made.digest[:12]} --reason …` puts it in force, "
+            "or the DAG retrain_judge by a form",
             markup=False,
         )
 
@@ -99,12 +101,10 @@ def _figures(card: Mapping[str, Any]) -> None:
 
 def _held_out(found: Mapping[str, Any]) -> None:
     """The judge in force and the candidate, on labels that neither learned from."""
-    if found.get("reason"):
-        terminal.out.print(
-            f"too few labels that neither judge has learned from ({found['labels']}) to compare"
-            if found["reason"] == "few_labels"
-            else "not comparable with the judge in force: it reads another embedding model"
-        )
+    from monitors.quality.judge_review import verdict_on
+
+    if found["reason"]:
+        terminal.out.print(verdict_on(found))
         return
     before, after = found["figures"]["before"], found["figures"]["after"]
     terminal.table(
@@ -112,9 +112,4 @@ def _held_out(found: Mapping[str, Any]) -> None:
         ["", f"in force, {found['before'][:12]}", "candidate"],
         ([name.replace("_", " "), before[name], after[name]] for name in (*_FIGURES, "brier")),
     )
-    change, low, high = found["agreement_change"]
-    clear = "more often right" if low > 0 else "less often right" if high < 0 else "no clear change"
-    terminal.out.print(
-        f"agreement changes by {100 * change:+.1f} points "
-        f"(95 %: {100 * low:+.1f} to {100 * high:+.1f}): {clear}"
-    )
+    terminal.out.print(verdict_on(found))

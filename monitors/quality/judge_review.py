@@ -208,6 +208,63 @@ def judges(context: Context) -> list[Listed]:
     ]
 
 
+def find_judge(digest: str, context: Context) -> Listed:
+    """The one judge whose digest begins so.
+
+    Raises:
+        ConfigurationError: not exactly one does.
+    """
+    found = [one for one in judges(context) if one.digest.startswith(digest)]
+    if len(found) != 1:
+        raise ConfigurationError(
+            f"{len(found)} judges begin with {digest!r}", mend="see `tidegauge judge show`"
+        )
+    return found[0]
+
+
+def offered(digest: str, context: Context) -> dict[str, int | float | str]:
+    """What a person reads before approving a judge: figures only, in the order of their weight.
+
+    Args:
+        digest: its first characters.
+
+    Raises:
+        ConfigurationError: not exactly one judge begins so.
+    """
+    one = find_judge(digest, context)
+    state = "in force" if one.is_current else "was in force" if one.approved_at else "candidate"
+    facts: dict[str, int | float | str] = {"digest": one.digest, "state": state}
+    facts["examples"] = one.card["examples"]
+    if "golden" in one.card:
+        facts["golden_version"] = one.card["golden"]
+    held = one.card.get("held_out")
+    if held is None:
+        known = one.card["cross_validated"]
+        return {**facts, **{f"{name}_out_of_fold": value for name, value in known.items()}}
+    before = str(held["before"])
+    gone = "" if before == digest_in_force(context) else ", not in force any more"
+    facts |= {"compared_with": before[:12] + gone, "labels_new_to_both": held["labels"]}
+    if not held["reason"]:
+        old, new = held["figures"]["before"], held["figures"]["after"]
+        facts |= {name: f"{old[name]:.3f} → {new[name]:.3f}" for name in old}
+    facts["verdict"] = verdict_on(held)
+    return facts
+
+
+def verdict_on(held: Mapping[str, Any]) -> str:
+    """What the comparison on a card says, in a sentence."""
+    if held["reason"] == "few_labels":
+        return f"too few labels that neither judge has learned from ({held['labels']}) to compare"
+    if held["reason"]:
+        return "not comparable with the judge in force: it reads another embedding model"
+    change, low, high = held["agreement_change"]
+    clear = "more often right" if low > 0 else "less often right" if high < 0 else "no clear change"
+    return (
+        f"agreement changes by {100 * change:+.1f} points "
+        f"(95 %: {100 * low:+.1f} to {100 * high:+.1f}): {clear}"
+    )
+
+
 def approve_judge(digest: str, actor: str, reason: str, context: Context) -> str:
     """Put a candidate in force; approving the judge in force again changes nothing.
 
@@ -222,14 +279,10 @@ def approve_judge(digest: str, actor: str, reason: str, context: Context) -> str
     """
     if not reason.strip():
         raise ConfigurationError("an approval needs a reason", mend='give --reason "…"')
-    found = [one.digest for one in judges(context) if one.digest.startswith(digest)]
-    if len(found) != 1:
-        raise ConfigurationError(
-            f"{len(found)} judges begin with {digest!r}", mend="see `tidegauge judge show`"
-        )
+    found = find_judge(digest, context).digest
     with context.store.begin() as connection:
-        put_in_force(connection, found[0], actor, reason, context)
-    return found[0]
+        put_in_force(connection, found, actor, reason, context)
+    return found
 
 
 def put_in_force(

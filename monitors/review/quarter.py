@@ -85,7 +85,9 @@ def _judge(found: dict[str, Measurement], context: Context) -> Answer:
     ]
     waiting = [one.digest[:12] for one in judges(context) if one.approved_at is None]
     if waiting:
-        findings.append(f"Trained and not approved: {', '.join(waiting)} (`tidegauge judge show`).")
+        findings.append(
+            f"Trained and not approved: {', '.join(waiting)} (the DAG retrain_judge asks)."
+        )
     verdict = found.get("evaluation.judge_ok")
     if verdict is None or verdict.value is None:
         return [*findings, "Too few labels this quarter to hold the judge against its bar."], "keep"
