@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -140,7 +140,7 @@ class Batch:
         ValueError: the columns differ in length.
     """
 
-    __slots__ = ("_columns", "_length")
+    __slots__ = ("_columns", "_kept", "_length")
 
     def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
         lengths = {len(values) for values in columns.values()}
@@ -148,6 +148,7 @@ class Batch:
             raise ValueError(f"columns of different lengths: {sorted(lengths)}")
         self._columns = dict(columns)
         self._length = lengths.pop() if lengths else 0
+        self._kept: dict[str, Any] = {}
 
     @classmethod
     def of(cls, rows: Sequence[Interaction]) -> Batch:
@@ -164,6 +165,12 @@ class Batch:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What ``make`` says of these rows: made at the first call, shared by the later ones."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
 
     def has(self, names: Sequence[str]) -> bool:
         """Are all these columns there, each with at least one value?"""

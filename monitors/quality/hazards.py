@@ -10,9 +10,16 @@ from typing import Any
 
 from monitors.context import Context
 from monitors.logs.interaction import Batch
-from monitors.logs.redaction import Finding, find, suspects
+from monitors.logs.redaction import Finding, find
 from monitors.provider.checks import CHECKS_VERSION, is_refusal
-from monitors.quality.lexicon import INJECTION, TOXIC
+from monitors.quality.first_pass import (
+    PERSONAL,
+    REFUSAL,
+    TOXICITY,
+    outputs_with,
+    toxic_kind,
+)
+from monitors.quality.lexicon import INJECTION
 from monitors.quality.markers import markers, verdicts
 from monitors.scorer import Layer, Score, Scorer, scorer, version_with
 
@@ -47,7 +54,7 @@ def pii(allow: Sequence[str] = (), echoes: bool = False) -> Scorer:
         reads=() if echoes else ("input",),
     )
     def score(batch: Batch, _context: Context) -> Sequence[Score]:
-        """Personal data and secrets: one RE2 pass over all outputs, proofs on the suspects only.
+        """Personal data and secrets: proofs on the outputs that the first pass suspects.
 
         The reason is the kind (email, phone, card, iban, national_id, ip, secret). Addresses of
         offices (support@…) and private network addresses are nobody's.
@@ -55,7 +62,7 @@ def pii(allow: Sequence[str] = (), echoes: bool = False) -> Scorer:
         outputs = batch["output"]
         inputs = batch["input"] if "input" in batch and not echoes else None
         failed = {}
-        for row in suspects(outputs):
+        for row in outputs_with(PERSONAL, batch):
             asked = (inputs[row] or "") if inputs is not None else ""
             for finding in find(outputs[row]):
                 text = outputs[row][finding.start : finding.end]
@@ -81,8 +88,8 @@ def _is_personal(finding: Finding, text: str) -> bool:
 def refusal(batch: Batch, _context: Context) -> Sequence[Score]:
     """Declined answers: a share that rises or falls means that the model or its filter changed."""
     outputs = batch["output"]
-    failed = {row: "refused" for row, text in enumerate(outputs) if text and is_refusal(text)}
-    return verdicts(outputs, failed)
+    doubtful = outputs_with(REFUSAL, batch)
+    return verdicts(outputs, {row: "refused" for row in doubtful if is_refusal(outputs[row])})
 
 
 @scorer(name="toxicity", version="1", layer=Layer.SAFETY, needs=("output",))
@@ -91,8 +98,8 @@ def toxicity(batch: Batch, _context: Context) -> Sequence[Score]:
 
     The reason is the kind. It knows English only, and neither irony nor quotation.
     """
-    outputs = batch["output"]
-    return verdicts(outputs, markers(tuple(TOXIC.items())).kinds(outputs))
+    found = outputs_with(TOXICITY, batch)
+    return verdicts(batch["output"], {row: toxic_kind(place) for row, place in found.items()})
 
 
 @scorer(name="prompt_injection", version="1", layer=Layer.SAFETY, needs=("input",))

@@ -1,6 +1,6 @@
 """Links that a model made up: to hosts that nobody named, or that cannot be. No network is asked.
 
-One RE2 pass cuts the links out of the texts that hold any; what is a host is decided by the rules
+RE2 cuts the links out of the texts that hold any; what is a host is decided by the rules
 for host names and by IANA's list of top-level domains. All of it in time linear in the text.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from monitors.context import Context
 from monitors.logs.interaction import Batch
+from monitors.quality.first_pass import LINKS, outputs_with
 from monitors.quality.markers import verdicts
 from monitors.scorer import Layer, Score, scorer, version_with
 
@@ -59,13 +60,10 @@ def links(batch: Batch, context: Context) -> Sequence[Score]:
     allowed = _configured(context)
     outputs = batch["output"]
     failed = {}
-    for row, text in enumerate(outputs):
-        # Most texts hold neither, and are done with: searches for a few letters are faster than
-        # any pattern, and one for a single letter is faster still.
-        if text and (("/" in text and "://" in text) or "ww." in text):
-            given = [batch[name][row] for name in ("input", "context") if name in batch]
-            if reason := _judged(text, given, allowed):
-                failed[row] = reason
+    for row in outputs_with(LINKS, batch):
+        given = [batch[name][row] for name in ("input", "context") if name in batch]
+        if reason := _judged(outputs[row], given, allowed):
+            failed[row] = reason
     return verdicts(outputs, failed)
 
 
