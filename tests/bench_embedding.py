@@ -27,7 +27,7 @@ from tests.bench_topics import queries
 from tests.conftest import ROOT
 from tests.logs_kit import NOW
 
-TEXTS, TURNS, RECUR, CUT = 800, 3, 0.7, 1_000
+TEXTS, TURNS, RECUR, CUT = 800, 3, 0.7, 2_000
 Vectors = NDArray[np.float32]
 
 

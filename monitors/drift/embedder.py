@@ -45,7 +45,7 @@ class SentenceEmbedder:
         store: Store,
         clock: Callable[[], datetime],
         *,
-        characters: int = 1_000,
+        characters: int = 2_000,
         device: str = "cpu",
     ) -> None:
         self._store = store
