@@ -18,13 +18,13 @@ from sqlalchemy import func, select
 from monitors import terminal
 from monitors.calendar import due_between
 from monitors.commands import (
+    attribution,
     baselines,
     erase,
     explain,
     golden,
     heartbeat,
     judge,
-    lineage,
     metrics,
     outbox,
     quarter,
@@ -524,9 +524,9 @@ app.command("metrics", epilog="Example: tidegauge metrics --json")(metrics.show)
 app.command("check-heartbeat", epilog="Example: tidegauge check-heartbeat --fill 3")(
     heartbeat.check
 )
-app.command("explain", epilog="Example: tidegauge explain --scorer judge")(explain.explain)
+app.command("explain", epilog="Example: tidegauge explain 1f9c0a3b7d --html")(explain.explain)
+app.command("attribution", epilog="Example: tidegauge attribution --scorer judge")(attribution.show)
 app.command("erase", epilog="Example: tidegauge erase --subject user-1734")(erase.erase)
-app.command("lineage", epilog="Example: tidegauge lineage 1f9c0a3b7d --html")(lineage.show)
 app.command("ack", epilog="Example: tidegauge ack 1f9c0a3b7d --by ada")(silence.acknowledge)
 app.add_typer(rules.app, name="rules")
 app.add_typer(silence.app, name="silence")

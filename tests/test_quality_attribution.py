@@ -24,15 +24,20 @@ from monitors.quality.attribution import (
     Others,
     attribution,
     cause_of,
+    change_text,
     read_attribution,
+    rows_of,
 )
 from monitors.quality.quality import quality
 from monitors.quality.scoring import score_sample
 from monitors.quality.usefulness import accepted
+from monitors.report.lineage import lineage
+from monitors.settings import load_settings
 from monitors.statistics.contribution import Group, Part, contributions
+from monitors.suite import Suite
 from sql.measurement import Measurement, Status
 from sql.store import Store
-from sql.tables import notification
+from sql.tables import incident, notification
 from sql.window import Window
 from tests.logs_kit import DAY, context_over, days, fill, row
 
@@ -259,6 +264,33 @@ def test_the_provider_is_named_and_so_it_stands_in_the_message(
     assert "*Likely cause:* provider main" in str(render("root", told).blocks)
 
 
+def test_the_lineage_of_an_incident_holds_who_took_part_in_the_fall(tmp_path: Path) -> None:
+    """``explain`` shows the parts of its last breached day; after the recovery, too."""
+    (tmp_path / "store").mkdir()
+    url = f"sqlite:///{tmp_path}/store/t.db"
+    rule = {"name": "acceptance", "metric": "usefulness.score", "match": {"scorer": "accepted"}}
+    rule |= {"decision": "interval", "direction": "below", "consecutive": 1}
+    with weeks(Store.open(url), tmp_path, other_inputs) as (context, last):
+        publish(context.store, last, "attribution", attribution.measure(last, context))
+        now = last.end + timedelta(hours=1)
+        alerting = parse([rule], {"source": "log"}, {})
+        evaluate(context.store, alerting, last, ["quality", "attribution"], now=now)
+        fall, _ = read_attribution(last, context)["accepted"]
+    (tmp_path / "tidegauge.toml").write_text(
+        f'[store]\nurl = "{url}"\n[source]\nurl = "sqlite:///{tmp_path}/log.db"\n'
+    )
+    suite = Suite(load_settings(tmp_path / "tidegauge.toml"))
+    (row,) = suite.store.rows(incident.select())
+    found = lineage(suite, row.fingerprint)
+    (sheet,) = [one for one in found.sheets if one.title == "contributions"]
+    assert list(sheet.rows) == rows_of(fall) and len(sheet.rows) >= 5
+    facts = dict(found.facts)
+    assert "inputs segment=work" in facts["likely cause"]
+    assert facts["change of the mean"] == change_text(fall, last)
+    assert facts["rule version now"] == "the rule is gone from the configuration"
+    suite.store.close()
+
+
 def test_the_command_prints_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 
@@ -271,7 +303,7 @@ def test_the_command_prints_the_table(tmp_path: Path, monkeypatch: pytest.Monkey
     config = tmp_path / "tidegauge.toml"
     config.write_text(f'[store]\nurl = "{url}"\n[source]\nurl = "sqlite:///{tmp_path}/log.db"\n')
     monkeypatch.setenv("COLUMNS", "200")
-    asked = ["explain", "--config", str(config), "--window", str(last)]
+    asked = ["attribution", "--config", str(config), "--window", str(last)]
     plain = CliRunner().invoke(app, asked)
     assert plain.exit_code == 0 and "likely cause: inputs segment=work" in plain.output
     assert "80." in plain.output and "→" in plain.output

@@ -1,4 +1,4 @@
-"""The lineage of an incident: what decided it, who was told, who did what."""
+"""`tidegauge explain`: what decided an incident, who was told, who did what."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from alerts import silences
 from alerts.acknowledgements import acknowledge, find_incident
 from monitors.cli import app
-from monitors.report.lineage import Lineage, Sheet, lineage, write_page
+from monitors.report.aftermath import Sheet
+from monitors.report.lineage import Lineage, lineage, write_page
 from monitors.settings import load_settings
 from monitors.suite import Suite
 from sql.errors import ConfigurationError
@@ -116,6 +117,9 @@ def test_everything_that_decided_it(story: Story) -> None:
     assert column(found, "windows", "window") == [FIRST.shift(n).label for n in (3, 4, 5, 6)]
     assert column(found, "windows", "verdict")[-1].startswith("breach")
     assert set(column(found, "windows", "rule version")) == {facts["rule version now"][:12]}
+    rule = dict(sheet(found, "rule now").rows)
+    assert (rule["decision"], rule["match"], rule["consecutive"]) == ("interval", "feature *", "1")
+    assert sheet(found, "contributions").rows == (), "the series is no scorer's"
     assert column(found, "measurements", "monitor") == ["quality"] * 4
     assert sheet(found, "runs").rows == (
         (
@@ -162,12 +166,12 @@ def test_as_text_as_json_and_as_a_page(story: Story, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(story.folder)
     monkeypatch.setenv("COLUMNS", "300")
     run = CliRunner().invoke
-    text = run(app, ["lineage", story.name]).output
+    text = run(app, ["explain", story.name]).output
     assert "Windows" in text and "breach" in text and "ada" in text
-    record = json.loads(run(app, ["lineage", story.name, "--json"]).output)
+    record = json.loads(run(app, ["explain", story.name, "--json"]).output)
     assert record["rule"] == "quality" and len(record["windows"]) == 4
     assert record["people"][0]["who"] == "ada"
-    path = Path(run(app, ["lineage", story.name, "--html"]).output.strip())
+    path = Path(run(app, ["explain", story.name, "--html"]).output.strip())
     page = path.read_text(encoding="utf-8")
     assert "&lt;script&gt;" in page and "<script" not in page
     assert "data:image/png;base64," in page and "http" not in page.replace(HOSTILE, "")

@@ -21,6 +21,7 @@ from monitors.scorer import Scorer
 from monitors.statistics.contribution import Group, Part, contributions
 from sql.measurement import Measurement, Status
 from sql.window import Grain, Window
+from sql.words import between, number
 
 _KEPT = Kept("daily_quality", "attribution")
 DAYS = 7
@@ -75,8 +76,9 @@ def attribution(window: Window, context: Context) -> Iterator[Measurement]:
 
     Nothing is scored anew: the days' profiles add up (`monitors.quality.profile`), and by each
     field of ``[quality] slices`` they make an exact table of who contributed what
-    (`monitors.statistics.contribution`), which ``tidegauge explain`` prints. The table and the
-    cause (`cause_of`) are of those newest days, one to seven, that show the surest fall.
+    (`monitors.statistics.contribution`), which ``tidegauge explain`` and ``attribution`` print.
+    The table and the cause (`cause_of`) are of those newest days, one to seven, that show the
+    surest fall.
     """
     if is_reference(window, context):
         yield _nothing(window, Status.INSUFFICIENT, "reference_period")
@@ -290,6 +292,41 @@ def read_attribution(window: Window, context: Context) -> dict[str, tuple[Fall, 
         }
         found[name] = Fall(**{**kept["fall"], "tables": tables}), kept["cause"]
     return found
+
+
+# ── in words ─────────────────────────────────────────────────────────────────────────────────
+
+COLUMNS = ("field", "slice", "share", "mean", "by share", "by itself", "together")
+
+
+def parts_of(fall: Fall) -> list[tuple[str, str, Part]]:
+    """(field, slice, part), of each field the part that took most first."""
+    return [
+        (field, value, part)
+        for field, table in fall.tables.items()
+        for value, part in sorted(table.items(), key=lambda one: one[1].total)
+    ]
+
+
+def change_text(fall: Fall, day: Window) -> str:
+    """The change with its interval, and over which days."""
+    span = f"{day} and {fall.days - 1} days before" if fall.days > 1 else f"{day}"
+    interval = between(fall.low, fall.high, "ratio")
+    return f"{number(fall.change, 'ratio')} ({interval}) on {span}"
+
+
+def rows_of(fall: Fall) -> list[tuple[str, ...]]:
+    """A row of words a part, under `COLUMNS`; the parts of one field add up to the change."""
+    return [
+        (
+            field,
+            slices.label_text(value),
+            f"{number(part.share0, 'ratio')} → {number(part.share1, 'ratio')}",
+            f"{number(part.mean0, 'ratio')} → {number(part.mean1, 'ratio')}",
+            *(number(each, "ratio") for each in (part.mix, part.within, part.total)),
+        )
+        for field, value, part in parts_of(fall)
+    ]
 
 
 def _nothing(window: Window, status: Status, reason: str) -> Measurement:

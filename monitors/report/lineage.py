@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,22 +18,21 @@ from sqlalchemy import Row, select
 
 from alerts import charts
 from alerts.acknowledgements import find_incident
-from alerts.silences import read as read_silences
-from alerts.silences import written
+from alerts.rules import Rule, Verdict
+from monitors.quality import attribution
+from monitors.report import aftermath
+from monitors.report.aftermath import Sheet, at
 from monitors.report.page import STYLE, environment
 from monitors.suite import Suite, code_version
 from monitors.web.words import labels_text
 from sql.audit import first_broken
 from sql.measurement import Measurement
 from sql.tables import (
-    acknowledgement,
-    audit,
     coverage,
     drift_reference,
     evaluation,
     incident,
     model_artifact,
-    notification,
     pin,
     reference,
     score,
@@ -44,15 +43,6 @@ from sql.words import between, number
 # So many windows before the trouble are shown beside it.
 _BEFORE = 3
 _SHORT = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """A table: rows of words under the names of their columns."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +119,7 @@ class _Gathered:
         last = max(filter(None, (row.last_window, row.resolved_window)))
         self._first = opened.shift(-_BEFORE).start
         self._end = Window.containing(last, self._grain, self._zone).end
+        self._fall = self._found_fall()
         self._measured = self._measurements()
         self._jobs = self._jobs_of(self._measured)
 
@@ -140,21 +131,22 @@ class _Gathered:
             row.generation,
             tuple(self._facts()),
             (
+                self._rule(),
                 self._windows(),
+                self._contributions(),
                 self._measurement_sheet(),
                 self._runs(),
                 self._scorers(),
                 self._models(),
                 self._baselines(),
-                self._told(),
-                self._people(),
-                self._entries(),
+                aftermath.told(self._store, row),
+                aftermath.people(self._store, row, self._first),
+                aftermath.entries(self._store, row),
             ),
         )
 
     def _facts(self) -> Iterable[tuple[str, str]]:
-        row, unit = self._row, str(self._row.body.get("unit") or "")
-        rule = next((one for one in self._suite.alerting.rules if one.name == row.rule), None)
+        row, unit, rule = self._row, str(self._row.body.get("unit") or ""), self._rule_now()
         with self._store.connect() as connection:
             broken = first_broken(connection)
         yield "rule", row.rule
@@ -166,6 +158,9 @@ class _Gathered:
         yield "resolved", self._label(row.resolved_window)
         yield "windows", str(row.windows)
         yield "worst", number(row.worst_value, unit)
+        if self._fall is not None:
+            day, fall = self._fall
+            yield "change of the mean", attribution.change_text(fall, day)
         yield "likely cause", str(row.body.get("cause") or "")
         yield "fingerprint", row.fingerprint
         yield "rule version now", rule.digest if rule else "the rule is gone from the configuration"
@@ -173,17 +168,58 @@ class _Gathered:
         yield "code now", code_version()
         yield "audit chain", "whole" if broken is None else f"broken at entry {broken}"
 
+    def _rule_now(self) -> Rule | None:
+        return next((one for one in self._suite.alerting.rules if one.name == self._row.rule), None)
+
+    def _rule(self) -> Sheet:
+        """What the present rule says; whether it is the one that judged, its version tells."""
+        rule = self._rule_now()
+        said = {} if rule is None else asdict(rule)
+        rows = [
+            (name, labels_text(value) if isinstance(value, dict) else str(value))
+            for name, value in said.items()
+            if value not in ("", 0, None, (), {})
+        ]
+        return Sheet("rule now", ("key", "value"), tuple(rows))
+
+    def _found_fall(self) -> tuple[Window, attribution.Fall] | None:
+        """Of a scorer's series the fall as it was found on the last day that breached."""
+        table = evaluation.c
+        query = (
+            select(table.window_start, table.verdict)
+            .where(*self._judged_here())
+            .order_by(table.window_start, table.version)
+        )
+        verdicts = {one.window_start: one.verdict for one in self._store.rows(query)}
+        bad = [start for start, verdict in verdicts.items() if verdict == Verdict.BREACH]
+        if not bad or self._grain is not Grain.DAY:
+            return None
+        day = Window.containing(max(bad), self._grain, self._zone)
+        found = attribution.read_attribution(day, self._suite.context)
+        name = self._labels.get("scorer", "")
+        return (day, found[name][0]) if name in found else None
+
+    def _contributions(self) -> Sheet:
+        """Who took part in that fall; the parts of each field add up to it."""
+        rows = attribution.rows_of(self._fall[1]) if self._fall else []
+        return Sheet("contributions", attribution.COLUMNS, tuple(rows))
+
+    def _judged_here(self) -> tuple[Any, ...]:
+        """Which evaluations are of this incident's series and span."""
+        table = evaluation.c
+        return (
+            table.rule == self._row.rule,
+            table.labels == self._row.labels,
+            table.grain == self._row.grain,
+            table.window_start >= self._first,
+            table.window_start < self._end,
+        )
+
     def _windows(self) -> Sheet:
         table, unit = evaluation.c, str(self._row.body.get("unit") or "")
         query = (
             select(evaluation)
-            .where(
-                table.rule == self._row.rule,
-                table.labels == self._row.labels,
-                table.grain == self._row.grain,
-                table.window_start >= self._first,
-                table.window_start < self._end,
-            )
+            .where(*self._judged_here())
             .order_by(table.window_start, table.version)
         )
         rows = [
@@ -197,7 +233,7 @@ class _Gathered:
                 f"{one.n:,}",
                 "" if one.evidence is None else f"{one.evidence:.4g}",
                 one.rule_digest[:_SHORT],
-                f"{_at(one.evaluated_at)} ({one.version})",
+                f"{at(one.evaluated_at)} ({one.version})",
             )
             for one in self._store.rows(query)
         ]
@@ -254,7 +290,7 @@ class _Gathered:
                 f"{one.rows:,}",
                 one.config_digest[:_SHORT],
                 one.code_version,
-                _at(one.finished_at),
+                at(one.finished_at),
             )
             for one in self._store.rows(query)
         ]
@@ -282,7 +318,7 @@ class _Gathered:
         table = model_artifact.c
         query = select(table.name, table.digest, table.created_at).order_by(table.created_at)
         newest = {
-            one.name: (one.name, one.digest, _at(one.created_at))
+            one.name: (one.name, one.digest, at(one.created_at))
             for one in self._store.rows(query.where(table.created_at <= self._judged()))
         }
         return Sheet("models", ("model", "digest", "made"), tuple(newest.values()))
@@ -305,67 +341,20 @@ class _Gathered:
         newest = {one.name: one for one in self._store.rows(pins)}
         for one in newest.values():
             if wanted in (None, one.name):
-                told = (f"pin {one.name}", one.digest, one.approved_by, _at(one.approved_at))
+                told = (f"pin {one.name}", one.digest, one.approved_by, at(one.approved_at))
                 rows.append((*told, one.reason))
         for one in self._store.rows(select(reference).order_by(reference.c.name)):
             span = f"{one.window_start:%Y-%m-%d} to {one.window_end:%Y-%m-%d}, {one.rows:,} rows"
-            told = (f"reference {one.name}", span, one.pinned_by, _at(one.pinned_at))
+            told = (f"reference {one.name}", span, one.pinned_by, at(one.pinned_at))
             rows.append((*told, one.reason))
         table = drift_reference.c
         query = select(drift_reference).where(
             table.source == self._suite.settings.source.name, table.approved_at <= until
         )
         for one in self._store.rows(query.order_by(table.approved_at.desc()).limit(1)):
-            told = ("columns' reference", one.digest, one.approved_by, _at(one.approved_at))
+            told = ("columns' reference", one.digest, one.approved_by, at(one.approved_at))
             rows.append((*told, one.reason))
         return Sheet("baselines", ("baseline", "digest or span", "by", "at", "why"), tuple(rows))
 
-    def _told(self) -> Sheet:
-        table, mine = notification.c, f"{self._row.fingerprint}:{self._row.generation}"
-        query = select(notification).where(table.subject.in_({self._row.thread, mine} - {""}))
-        rows = [
-            (
-                one.payload.get("transition") or one.kind,
-                one.channel,
-                one.state + (f" ({one.last_error})" if one.last_error else ""),
-                _at(one.created_at),
-                _at(one.sent_at),
-                f"{one.remote_channel} {one.remote_ts}".strip(),
-                one.delivery_key[:_SHORT],
-            )
-            for one in self._store.rows(query.order_by(table.created_at, table.sequence))
-            if mine in one.payload.get("members", [mine])
-        ]
-        columns = ("message", "to", "state", "written", "sent", "there as", "key")
-        return Sheet("messages", columns, tuple(rows))
-
-    def _people(self) -> Sheet:
-        table, row = acknowledgement.c, self._row
-        mine = (table.fingerprint == row.fingerprint, table.generation == row.generation)
-        rows = [
-            (one.actor, "looks after it", _at(one.at), "", one.comment)
-            for one in self._store.rows(select(acknowledgement).where(*mine).order_by(table.at))
-        ]
-        for silence in read_silences(self._store):
-            if silence.ends > self._first and silence.takes(row.body):
-                what = f"silenced {written(silence.matchers)}"
-                span = (_at(silence.starts), _at(silence.ends))
-                rows.append((silence.author, what, *span, silence.comment))
-        return Sheet("people", ("who", "what", "from", "until", "comment"), tuple(rows))
-
-    def _entries(self) -> Sheet:
-        """What of it stands in the audit chain."""
-        table = audit.c
-        query = select(audit).where(table.subject.startswith(self._row.fingerprint))
-        rows = [
-            (str(one.sequence), _at(one.at), one.actor, one.action, one.hash[:_SHORT])
-            for one in self._store.rows(query.order_by(table.sequence))
-        ]
-        return Sheet("audit", ("entry", "at", "who", "action", "hash"), tuple(rows))
-
     def _label(self, start: datetime | None) -> str:
         return Window.containing(start, self._grain, self._zone).label if start else ""
-
-
-def _at(instant: datetime | None) -> str:
-    return "" if instant is None else f"{instant:%Y-%m-%d %H:%M:%S}Z"
