@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -178,8 +179,8 @@ def by_day(
         Value, low, high, with 0 ≤ low ≤ value ≤ high.
     """
     value = float(distance(ref_days.sum(axis=0), cur_days.sum(axis=0)))
-    generator = np.random.default_rng(seed)
-    sums = [_resampled(days, draws, generator) for days in (ref_days, cur_days)]
+    times = _times(len(ref_days), len(cur_days), draws, seed)
+    sums = [_resampled(*each) for each in zip((ref_days, cur_days), times, strict=True)]
     power = 1 if squared else 2
     found = distance(*sums) ** power
     here = value**power
@@ -191,13 +192,24 @@ def by_day(
     )
 
 
-def _resampled(days: Array, draws: int, generator: np.random.Generator) -> Array:
-    count, total = len(days), days.sum(axis=0)
-    times = generator.multinomial(count, np.full(count, 1 / count), draws).astype(np.float64)
-    # n/(n−1) for the variance's bias, Student over normal for having estimated it.
-    student = float(special.stdtrit(count - 1, 0.975)) / _NORMAL
-    stretch = min(math.sqrt(count / (count - 1)) * student, _MOST)
-    sums = np.maximum((1 + (times - 1) * stretch) @ days, 0.0)
+@lru_cache(maxsize=16)
+def _times(ref: int, cur: int, draws: int, seed: int) -> tuple[Array, Array]:
+    """How much of each day is in each draw, shape (draws, days): the same for all columns."""
+    generator = np.random.default_rng(seed)
+    made = []
+    for count in (ref, cur):
+        times = generator.multinomial(count, np.full(count, 1 / count), draws).astype(np.float64)
+        # n/(n−1) for the variance's bias, Student over normal for having estimated it.
+        student = float(special.stdtrit(count - 1, 0.975)) / _NORMAL
+        stretch = min(math.sqrt(count / (count - 1)) * student, _MOST)
+        made.append(1 + (times - 1) * stretch)
+        made[-1].setflags(write=False)
+    return made[0], made[1]
+
+
+def _resampled(days: Array, times: Array) -> Array:
+    total = days.sum(axis=0)
+    sums = np.maximum(times @ days, 0.0)
     empty = sums.sum(axis=1) <= 0
     drawn: Array = np.where(empty[:, None], total, sums)
     return drawn
