@@ -10,12 +10,17 @@ D = 1 + n τ² / σ² (the design effect of the day as a cluster).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import select
 
 from monitors.context import Context
 from monitors.reference import is_reference, reference_days
-from sql.measurement import Measurement, Status, labels_key
+from sql.measurement import Status
+from sql.tables import measurement
 from sql.window import Grain, Window
 
 # Fewer days tell nothing of how days differ.
@@ -23,6 +28,19 @@ ENOUGH_DAYS = 3
 # The variance between days comes from few days, and too small a one makes false alarms.
 _CAUTION = 1.5
 Key = tuple[str, str]
+_USABLE = (Status.COMPLETE.value, Status.PARTIAL.value, Status.INSUFFICIENT.value)
+
+
+class Past(NamedTuple):
+    """What was measured on an earlier day, as far as a baseline needs it.
+
+    Thousands of them are read for a day's baselines, so they are bare tuples.
+    """
+
+    start: datetime
+    value: float
+    n: int
+    method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +121,12 @@ def _between(days: Sequence[Day], mean: float, n: float, variance: float) -> flo
     return max((scatter - (len(days) - 1) * variance) / scale, 0.0) if scale > 0 else 0.0
 
 
-def reference_value(history: Sequence[Measurement]) -> Baseline | None:
+def reference_value(history: Sequence[Past]) -> Baseline | None:
     """The baseline of a published rate from its measurements in the reference period."""
-    return baseline_of(
-        Day(found.value, found.n) for found in history if found.value is not None and found.n
-    )
+    return baseline_of(Day(found.value, found.n) for found in history if found.n)
 
 
-def reference_history(
-    monitor: str, window: Window, context: Context
-) -> Mapping[Key, list[Measurement]]:
+def reference_history(monitor: str, window: Window, context: Context) -> Mapping[Key, list[Past]]:
     """What a monitor measured on the reference's days, by (metric, labels); empty within it.
 
     Days whose measurement was partial count too: they are few rows, not wrong ones.
@@ -124,16 +138,34 @@ def reference_history(
 
 
 def history(
-    monitor: str, first: Window, last: Window, context: Context
-) -> Mapping[Key, list[Measurement]]:
-    """What a monitor measured on the days from ``first`` to ``last``, in order of time."""
-    found: dict[Key, list[Measurement]] = {}
-    usable = (Status.COMPLETE, Status.PARTIAL, Status.INSUFFICIENT)
-    for item in context.store.measurements(
-        monitor=monitor, grain=Grain.DAY, since=first.start, until=last.end
-    ):
-        if item.value is not None and item.status in usable:
-            found.setdefault((item.metric, labels_key(item.labels)), []).append(item)
+    monitor: str,
+    first: Window,
+    last: Window,
+    context: Context,
+    *,
+    whole: Collection[str] = (),
+) -> Mapping[Key, list[Past]]:
+    """What a monitor measured on the days from ``first`` to ``last``, in order of time.
+
+    Args:
+        whole: only these metrics, and only of all rows together; empty for everything.
+    """
+    table = measurement.c
+    query = select(
+        table.metric, table.labels, table.window_start, table.value, table.n, table.method
+    ).where(
+        table.monitor == monitor,
+        table.grain == Grain.DAY.value,
+        table.window_start >= first.start,
+        table.window_start < last.end,
+        table.value.is_not(None),
+        table.status.in_(_USABLE),
+    )
+    if whole:
+        query = query.where(table.metric.in_(whole), table.labels == "{}")
+    found: dict[Key, list[Past]] = {}
+    for metric, labels, *day in context.store.rows(query.order_by(table.window_start)):
+        found.setdefault((metric, labels), []).append(Past(*day))
     return found
 
 

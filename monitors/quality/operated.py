@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitors.context import Context
-from monitors.quality.baseline import Key, reference_value
+from monitors.quality.baseline import Key, Past, reference_value
 from monitors.quality.traffic import Traffic
 from sql.measurement import Measurement, Status, labels_key
 from sql.window import Window
@@ -23,7 +23,7 @@ class OperatedDay:
     window: Window
     context: Context
     traffic: Traffic
-    reference: Mapping[Key, list[Measurement]]
+    reference: Mapping[Key, list[Past]]
 
     def about(self, metric: str, labels: Mapping[str, str], unit: str) -> dict[str, Any]:
         return {
@@ -34,7 +34,7 @@ class OperatedDay:
             "unit": unit,
         }
 
-    def past(self, metric: str, labels: Mapping[str, str]) -> list[Measurement]:
+    def past(self, metric: str, labels: Mapping[str, str]) -> list[Past]:
         return self.reference.get((metric, labels_key(labels)), [])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -86,8 +87,7 @@ def _error_types(day: OperatedDay) -> Iterator[Measurement]:
     kinds = {slices.label_text(kind): count for kind, count in day.traffic.errors.most_common(50)}
     for metric, labels in day.reference:
         if metric == "operations.error_rate" and '"error_type"' in labels:
-            for item in day.reference[metric, labels][:1]:
-                kinds.setdefault(item.labels["error_type"], 0)
+            kinds.setdefault(json.loads(labels)["error_type"], 0)
     for kind, count in sorted(kinds.items()):
         yield rate(day, "operations.error_rate", {"error_type": kind}, count, rows, True)
 
@@ -140,14 +140,15 @@ def _amounts(day: OperatedDay) -> Iterator[Measurement]:
     """Requests and cost, as rates by time: days of 23 and 25 hours compare."""
     window, rows = day.window, int(day.traffic.of(WHOLE, "rows"))
     first = window.shift(-7 * _WEEKS)
-    past = history("operations", first, window.previous(), day.context)
     days = [first.shift(number) for number in range(7 * _WEEKS)]
     amounts = [("operations.requests", rows / window.hours, "requests/hour")]
     if day.traffic.of(WHOLE, "cost_usd_n"):
         cost = day.traffic.of(WHOLE, "cost_usd") / window.hours * 24
         amounts.append(("operations.cost_per_day", cost, "usd"))
+    names = [metric for metric, *_ in amounts]
+    past = history("operations", first, window.previous(), day.context, whole=names)
     for metric, value, unit in amounts:
-        known = {item.window.start: item.value for item in past.get((metric, "{}"), [])}
+        known = {item.start: item.value for item in past.get((metric, "{}"), [])}
         yield _seasonal(
             day.about(metric, {}, unit), value, rows, [known.get(each.start) for each in days]
         )

@@ -13,7 +13,7 @@ from monitors.kept import Kept
 from monitors.logs.interaction import Batch
 from monitors.monitor import monitor
 from monitors.quality import slices
-from monitors.quality.baseline import Baseline, Key, reference_history, reference_value
+from monitors.quality.baseline import Baseline, Key, Past, reference_history, reference_value
 from monitors.quality.slices import WHOLE, Slice
 from monitors.scorer import Layer, Score, Scorer
 from sql.measurement import Measurement, Status, labels_key
@@ -244,7 +244,7 @@ def _rates(
     context: Context,
     scorer: Scorer,
     scan: Scan,
-    history: Mapping[Key, list[Measurement]],
+    history: Mapping[Key, list[Past]],
 ) -> Iterator[Measurement]:
     tally = scan.tallies[scorer.name]
     sizes = {place: sum(counts[:2]) for place, counts in tally.counts.items()}
