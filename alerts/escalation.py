@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from alerts.outbox import Intent, enqueue
+from alerts.outbox import PAGER, Intent, enqueue
 from alerts.silences import matched_by
 from sql.store import Store
 from sql.tables import acknowledgement, incident, notification
@@ -47,7 +47,8 @@ def escalate(store: Store, now: datetime) -> int:
 def followed(connection: Connection, intents: Sequence[Intent]) -> list[Intent]:
     """The answers below a message, for those too who were called because nobody came.
 
-    Without it whoever was paged would not hear that it is over.
+    Without it whoever was called would not hear that it is over; a pager hears it otherwise
+    (`alerts.paging`).
     """
     table, found = notification.c, []
     for intent in intents:
@@ -55,7 +56,7 @@ def followed(connection: Connection, intents: Sequence[Intent]) -> list[Intent]:
             called = select(table.channel).where(
                 table.subject == intent.subject, table.kind == ESCALATION
             )
-            places = set(connection.scalars(called)) - {intent.channel}
+            places = set(connection.scalars(called)) - {intent.channel, PAGER}
             found += [replace(intent, channel=place) for place in sorted(places)]
     return found
 
@@ -89,7 +90,18 @@ def _due(row: Row[Any], open_ones: Sequence[Mapping[str, Any]], now: datetime) -
     due = []
     if step is not None and waited >= step["after_s"]:
         called = {**facts, "mention": step["mention"], "minutes": int(step["after_s"] // 60)}
-        due.append(Intent(step["channel"] or row.channel, ESCALATION, row.subject, 0, called))
+        place = step["channel"] or row.channel
+        if place == PAGER:
+            due += [_alone(called, one) for one in open_ones]
+        else:
+            due.append(Intent(place, ESCALATION, row.subject, 0, called))
     if every is not None and waited >= every:
         due.append(Intent(row.channel, REPEAT, row.subject, int(waited // every), facts))
     return due
+
+
+def _alone(facts: Mapping[str, Any], one: Mapping[str, Any]) -> Intent:
+    """A pager is called for each incident by itself."""
+    subject = f"{one['fingerprint']}:{one['generation']}"
+    own = {"incidents": [dict(one)], "total": 1, "members": [subject], "about": matched_by([one])}
+    return Intent(PAGER, ESCALATION, subject, 0, {**facts, **own})

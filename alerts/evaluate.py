@@ -14,6 +14,7 @@ from alerts.configuration import AlertConfiguration
 from alerts.escalation import followed
 from alerts.history import HISTORY, announce, fold_all, keep, open_beside
 from alerts.outbox import enqueue, sequences
+from alerts.paging import called_before, pages
 from alerts.routing import is_machine, routed
 from alerts.rules import Decision, Rule, Verdict, decide
 from alerts.telling import Judged, Story, fresh_of, placed, telling_of
@@ -97,8 +98,10 @@ def evaluate(
         beside = open_beside(connection, window)
         told = telling_of(fresh, configuration, window, beside, " ".join(sorted(monitors)))
         announce(connection, fresh, told.threads)
-        free = sequences(connection, [intent.subject for intent in told.intents])
-        out = routed(placed(told.intents, free), configuration)
+        alone = pages(fresh, configuration, called_before(connection, fresh))
+        free = sequences(connection, [one.subject for one in (*told.intents, *alone)])
+        shared = placed(told.intents, free)
+        out = [*routed(shared, configuration), *placed(alone, free)]
         sent = enqueue(store, connection, [*out, *followed(connection, out)], now)
     kinds = [one.kind for one in fresh]
     return EvaluationReport(

@@ -16,6 +16,8 @@ from sql.types import canonical_json
 
 # In a waiting message's ``last_error``: why it waits.
 SILENCED = "silenced"
+# Told of each incident by itself: it knows one by its key, and a program reads there.
+PAGER = "pagerduty"
 # The kind of an intent to let the message above a thread say how things stand.
 EDIT = "update"
 
@@ -121,11 +123,16 @@ def tell_below(
 
     Args:
         thread: those messages' subject, as the incident keeps it.
+        facts: their ``members`` is the incident's own subject alone, under which it is paged.
     """
+    (own,) = facts["members"]
     table = notification.c
-    told = (table.subject == thread, table.kind.in_(("root", "digest", "escalation")))
-    channels = connection.scalars(select(table.channel).where(*told).distinct()).all()
-    free = sequences(connection, [thread])[thread]
-    for channel in sorted(channels):
-        answer = Intent(channel, "thread", thread, free, facts)
+    query = select(table.channel, table.subject).where(
+        table.subject.in_({thread, own} - {""}), table.kind.in_(("root", "digest", "escalation"))
+    )
+    known = {(channel, subject) for channel, subject in connection.execute(query)}
+    places = {(channel, at) for channel, at in known if at == (own if channel == PAGER else thread)}
+    free = sequences(connection, {subject for _, subject in places})
+    for channel, subject in sorted(places):
+        answer = Intent(channel, "thread", subject, free[subject], facts)
         enqueue(store, connection, with_edit(answer), now, held=held)

@@ -23,7 +23,7 @@ from alerts.channels import AmbiguousError, Channel, MisconfiguredError, NotSent
 from alerts.coalescing import TOLD_IN, coalesce
 from alerts.escalation import ESCALATION, REPEAT
 from alerts.messages import Message, render
-from alerts.outbox import EDIT, SILENCED
+from alerts.outbox import EDIT, PAGER, SILENCED
 from alerts.routing import is_machine
 from alerts.silences import held_until
 from alerts.silences import read as read_silences
@@ -32,7 +32,8 @@ from sql.tables import incident, notification
 
 QUIET = timedelta(seconds=70)
 _KEEP = timedelta(days=7)
-_PACE_S = 1.1
+# Slack takes a message a second; a pager says by itself when it has enough.
+_PACE_S, _UNPACED = 1.1, ("file", PAGER)
 # Kinds that stand below the message that opened their story.
 _COURTESY = (charts.KIND, EDIT)
 _BELOW = ("thread", *_COURTESY, ESCALATION, REPEAT)
@@ -75,7 +76,7 @@ def deliver(
         if row.state == "silent":
             continue
         wait = last.get(row.channel, 0.0) + _PACE_S - time.monotonic()
-        if row.channel != "file" and wait > 0:
+        if row.channel not in _UNPACED and wait > 0:
             pause(wait)
         outcome = _send(store, channels[row.channel], row, now, quiet)
         last[row.channel] = time.monotonic()

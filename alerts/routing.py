@@ -8,7 +8,7 @@ from typing import Any
 
 from alerts import charts
 from alerts.configuration import AlertConfiguration
-from alerts.outbox import Intent, with_edit
+from alerts.outbox import PAGER, Intent, with_edit
 
 _TOLD = ("root", "thread", "digest")
 
@@ -39,17 +39,15 @@ def _routed(intent: Intent, configuration: AlertConfiguration) -> Iterator[Inten
 
 def is_machine(channel: str) -> bool:
     """Does a program read there, which wants each event and no summary?"""
-    return channel == "pagerduty" or channel.startswith("webhook:")
+    return channel == PAGER or channel.startswith("webhook:")
 
 
 def copies(configuration: AlertConfiguration) -> dict[str, str]:
-    """The places that are told as well: name → the least severity."""
-    places: dict[str, str] = {
-        f"webhook:{name}": table.severity for name, table in configuration.webhooks.items()
-    }
-    if configuration.pagerduty is not None:
-        places["pagerduty"] = configuration.pagerduty.severity
-    return places
+    """The places that have a copy of what is told: name → the least severity.
+
+    A pager has none: it is told of each incident alone (`alerts.paging`).
+    """
+    return {f"webhook:{name}": table.severity for name, table in configuration.webhooks.items()}
 
 
 def _grave(facts: Mapping[str, Any], least: str) -> bool:

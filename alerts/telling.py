@@ -12,7 +12,7 @@ from typing import Any
 
 from alerts.configuration import AlertConfiguration
 from alerts.incidents import Incident, Kept, news
-from alerts.outbox import Intent
+from alerts.outbox import PAGER, Intent
 from alerts.routes import route_of
 from alerts.rules import Decision, Rule
 from alerts.silences import matched_by
@@ -21,7 +21,8 @@ from sql.window import Window
 
 # So many are named in a message: other open incidents, a root's and a digest's own.
 _BESIDE, _ALSO, _NAMED = 5, 9, 10
-_CALLED = ("mention", "escalate", "repeat_s")
+# What a route put into the facts: who is called, and when.
+CALLED = ("mention", "escalate", "repeat_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ def telling_of(
     beside: Sequence[Mapping[str, str]],
     scope: str,
 ) -> Telling:
-    """One root a group, its members in it; too many become a digest a channel.
+    """One root a group, its members in it; too many become a digest a channel. A pager shares none.
 
     The rest goes in threads: what changed alike for incidents that one message opened is one
     answer below it. Positions (`Intent.sequence`) are given by `placed`.
@@ -192,15 +193,17 @@ def telling_of(
             threads[f"{one.channel}/{one.thread}/{one.kind}"].append(one)
         else:
             feature = one.facts["labels"].get("feature", "")
-            groups[f"{one.channel}/{feature}"].append(one)
+            groups[f"{one.channel}/{one.subject if one.channel == PAGER else feature}"].append(one)
     made = [_thread(members) for members in threads.values()]
-    if len(groups) <= configuration.alerts.max_posts_per_run:
-        opening = [(_root(members, beside), members) for members in groups.values()]
-    else:
-        channels: dict[str, list[Fresh]] = defaultdict(list)
-        for members in groups.values():
-            channels[members[0].channel] += members
-        opening = [(_digest(members, window, scope), members) for members in channels.values()]
+    alone = [members for members in groups.values() if members[0].channel == PAGER]
+    posts = [members for members in groups.values() if members[0].channel != PAGER]
+    digests: dict[str, list[Fresh]] = defaultdict(list)
+    if len(posts) > configuration.alerts.max_posts_per_run:
+        for members in posts:
+            digests[members[0].channel] += members
+        posts = []
+    opening = [(_root(members, beside), members) for members in (*alone, *posts)]
+    opening += [(_digest(members, window, scope), members) for members in digests.values()]
     told = {one.subject: intent.subject for intent, members in opening for one in members}
     return Telling([*made, *(intent for intent, _ in opening)], told)
 
@@ -257,7 +260,7 @@ def _digest(news: Sequence[Fresh], window: Window, scope: str) -> Intent:
         "incidents": [dict(one.facts) for one in ranked[:_NAMED]],
         "members": sorted(one.subject for one in ranked),
         "about": matched_by(one.facts for one in ranked),
-        **{name: ranked[0].facts[name] for name in _CALLED if name in ranked[0].facts},
+        **{name: ranked[0].facts[name] for name in CALLED if name in ranked[0].facts},
     }
     # Two jobs of one window each have a digest of their own.
     name = hashlib.sha256(scope.encode()).hexdigest()[:8]

@@ -12,6 +12,7 @@ from alerts.channels.slack import SlackChannel
 from alerts.channels.slack_webhook import SlackWebhookChannel
 from alerts.channels.webhook import WebhookChannel
 from alerts.configuration import AlertConfiguration
+from alerts.outbox import PAGER
 from alerts.routing import copies
 
 TOKEN, BASE_URL = "SLACK_BOT_TOKEN", "SLACK_API_URL"
@@ -26,7 +27,9 @@ def wanted_channels(configuration: AlertConfiguration) -> list[str]:
     routes = {
         name for one in configuration.routes for name in (one.channel, one.escalate_channel)
     } - {""}
-    return sorted({"file", configuration.channel, *rules, *routes, *copies(configuration)})
+    paged = {PAGER} if configuration.pagerduty is not None else set()
+    own = {"file", configuration.channel, *copies(configuration)}
+    return sorted({*own, *rules, *routes, *paged})
 
 
 def secret_of(name: str) -> str:

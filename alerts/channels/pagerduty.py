@@ -86,7 +86,7 @@ def events_of(message: Message, least: str) -> Iterator[dict[str, Any]]:
 
 
 def _named(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The incidents that a message describes; it may be about more."""
+    """The incidents that a message describes: one, as `alerts.paging` makes it."""
     return list(facts["incidents"] if "incidents" in facts else [facts, *facts.get("also", ())])
 
 
@@ -94,10 +94,6 @@ def _described(one: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, An
     feature = one["labels"].get("feature", "")
     title = plain(f"{one['title']}" + (f" ({feature})" if feature else ""))
     details = {key: _short(one[key]) for key in _DETAILS if one.get(key) not in (None, "")}
-    named = len(_named(facts))
-    total = facts.get("total", facts.get("also_total", 0) + 1)
-    if total > named:
-        details["not_named"] = f"{total - named} more incidents began in the same window"
     event: dict[str, Any] = {
         "client": "Tidegauge",
         "payload": {
