@@ -18,6 +18,8 @@ from sql.errors import ConfigurationError
 
 _T = TypeVar("_T", bound=BaseModel)
 _MENTION = r"^([USW][A-Z0-9]{2,20})?$"
+EVERYONE = "everyone"
+_Presser = Annotated[str, Field(pattern=rf"^({EVERYONE}|[USW][A-Z0-9]{{2,20}})$")]
 
 
 class _Table(BaseModel):
@@ -90,6 +92,11 @@ class SlackTable(_Table):
     charts: bool = Field(True, description="a picture of the series in each incident's thread")
     buttons: bool = Field(
         False, description="acknowledge and silence; needs `tidegauge slack listen`"
+    )
+    may_press: tuple[_Presser, ...] = Field(
+        (),
+        description="ids of users (U…) and user groups (S…); everyone: whoever reads the channel; "
+        "empty: nobody, and there is no listening",
     )
 
 

@@ -1,7 +1,8 @@
 """Buttons below a message: Slack's Socket Mode, so that no address of ours need be reachable.
 
 An envelope is acknowledged first and acted upon then, from what the store says. Slack may deliver
-one twice, and people press twice: the same press is one act.
+one twice, and people press twice: the same press is one act. Who may not press is told so, alone,
+and the audit keeps that it was tried.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from alerts import silences
 from alerts.acknowledgements import acknowledge
 from alerts.markup import escape, plain
 from alerts.messages import ACKNOWLEDGE, SILENCE
+from sql.audit import append
 from sql.errors import TidegaugeError
 from sql.store import Store
-from sql.tables import incident
+from sql.tables import audit, incident
 
 if TYPE_CHECKING:
     from slack_sdk.socket_mode.builtin import SocketModeClient
 
 log = logging.getLogger("tidegauge")
 SILENCED_FOR = timedelta(hours=4)
-_ACTOR = 100
+_ACTOR, _SUBJECT = 100, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,22 @@ def act(store: Store, press: Press, *, now: datetime) -> str:
     return _silence(store, row, press, now)
 
 
+def refuse(store: Store, press: Press, *, now: datetime) -> str:
+    """Keep once that it was tried.
+
+    Returns:
+        what the person is to be told, in plain words.
+    """
+    detail = {"action": press.action, "user": press.user, "press": press.key}
+    table = audit.c
+    tried = (table.action == "refuse_press", table.subject == press.subject[:_SUBJECT])
+    with store.begin() as connection:
+        known = connection.scalars(select(table.detail).where(*tried))
+        if detail not in list(known):
+            append(connection, press.actor, "refuse_press", press.subject[:_SUBJECT], detail, now)
+    return "You may not press this. Who may stands in the configuration: [slack] may_press."
+
+
 def _silence(store: Store, row: Any, press: Press, now: datetime) -> str:
     """Hold back what this very series says."""
     until = press.at + SILENCED_FOR
@@ -119,6 +137,7 @@ def listen(
     bot_token: str,
     channels: set[str],
     clock: Callable[[], datetime],
+    allowed: Callable[[str], bool],
     done: Callable[[], None],
     base_url: str | None = None,
 ) -> SocketModeClient:
@@ -126,6 +145,7 @@ def listen(
 
     Args:
         channels: ids of the channels that may act; a press elsewhere is passed over.
+        allowed: may the user with this id press?
         done: called after each act, so that its message leaves at once.
 
     Raises:
@@ -149,8 +169,11 @@ def listen(
         if press is None or press.channel not in channels:
             return
         try:
-            told = act(store, press, now=clock())
-            done()
+            if allowed(press.user):
+                told = act(store, press, now=clock())
+                done()
+            else:
+                told = refuse(store, press, now=clock())
         except TidegaugeError as error:
             told = error.what
         except Exception as error:  # the next press must still be heard

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alerts.channels import AmbiguousError, MisconfiguredError, NotSentError
-from alerts.channels.opening import secret_of, wanted_channels
+from alerts.channels.opening import BASE_URL, TOKEN, secret_of, wanted_channels
+from alerts.permission import permission
 from monitors.settings import ChatSettings, LLMJudgeSettings, Settings, load_settings
 from monitors.suite import Suite
 from sql.engine import open_engine, safe_errors
@@ -56,6 +58,8 @@ def check(config: str | Path | None = None) -> Iterator[Finding]:
     yield _tried("embedding model", lambda: f"weights {suite.embedder.digest[:12]}")
     if rules.good:
         yield _tried("alerts", lambda: _alerts(suite))
+        if suite.alerting.slack.buttons:
+            yield _tried("buttons", lambda: _buttons(suite))
     for name, provider in settings.providers.items():
         if not settings.demo.enabled:  # the demo's provider runs only while it is asked
             where = f"[providers.{name}]"
@@ -123,6 +127,12 @@ def _alerts(suite: Suite) -> str:
                 mend=f"check {secret or 'the address'}, its rights and the network",
             ) from None
     return "to " + ", ".join(told)
+
+
+def _buttons(suite: Suite) -> str:
+    """Who may press them; a user group's members are asked for."""
+    token = os.environ.get(TOKEN, "")
+    return str(permission(suite.alerting.slack, token, os.environ.get(BASE_URL), suite.clock))
 
 
 def _chat(where: str, settings: ChatSettings) -> str:

@@ -40,6 +40,7 @@ class FakeSlack(BaseHTTPRequestHandler):
     uploads: dict[str, dict[str, Any]]
     disorder: list[str]
     whispers: list[dict[str, Any]]
+    groups: dict[str, list[str]]  # user groups and their members
     socket = ""  # where Socket Mode listens
     lag = 0.0  # seconds after which the history shows what was posted
 
@@ -121,6 +122,11 @@ class FakeSlack(BaseHTTPRequestHandler):
     def _apps_connections_open(self, form: dict[str, Any]) -> dict[str, Any]:
         return {"ok": True, "url": self.socket}
 
+    def _usergroups_users_list(self, form: dict[str, Any]) -> dict[str, Any]:
+        known = form["usergroup"] in self.groups
+        error = {"ok": False, "error": "no_such_subteam"}
+        return {"ok": True, "users": self.groups[form["usergroup"]]} if known else error
+
     def _auth_test(self, form: dict[str, Any]) -> dict[str, Any]:
         return {"ok": True, "user": "tidegauge", "team": "a workspace"}
 
@@ -192,7 +198,7 @@ def _read(value: Any) -> Any:
 def fake_slack() -> Iterator[tuple[str, type[FakeSlack]]]:
     """(address, its handler): set ``faults`` on the handler, read ``messages`` from it."""
     empty: dict[str, Any] = {"faults": [], "breaks": {}, "messages": [], "uploads": {}}
-    empty |= {"disorder": [], "whispers": []}
+    empty |= {"disorder": [], "whispers": [], "groups": {}}
     handler = type("Handler", (FakeSlack,), empty)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -22,9 +22,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from alerts.channels.slack import SlackChannel
+from alerts.configuration import parse
 from alerts.listening import act, listen, press_of
 from alerts.messages import ACKNOWLEDGE, SILENCE, render
+from alerts.permission import Permission
 from alerts.relay import deliver
+from monitors.check import check
 from sql.errors import ConfigurationError
 from sql.store import Store
 from sql.tables import acknowledgement, audit, incident, notification
@@ -125,7 +128,7 @@ def test_a_press_is_acknowledged_kept_and_told_once(store: Store) -> None:
 
         client = listen(
             store, app_token="xapp", bot_token="xoxb", channels={"C1"}, clock=lambda: NOW,
-            done=done, base_url=url,
+            allowed=lambda _: True, done=done, base_url=url,
         )  # fmt: skip
         try:
             for number in range(3):  # delivered again and again
@@ -205,7 +208,7 @@ def test_a_press_in_another_channel_does_nothing(store: Store) -> None:
         World(store, url, charts=False)
         client = listen(
             store, app_token="xapp", bot_token="xoxb", channels={"C9"}, clock=lambda: NOW,
-            done=lambda: None, base_url=url,
+            allowed=lambda _: True, done=lambda: None, base_url=url,
         )  # fmt: skip
         try:
             wire.press(payload(ACKNOWLEDGE, subject_of(store)))
@@ -216,6 +219,99 @@ def test_a_press_in_another_channel_does_nothing(store: Store) -> None:
     assert not store.rows(select(acknowledgement))
 
 
+def test_who_may_not_press_is_told_so_alone_and_it_is_kept(store: Store) -> None:
+    with wired() as (wire, url, server):
+        world = World(store, url, buttons=True, charts=False)
+        world.relay()
+        subject = subject_of(store)
+        client = listen(
+            store, app_token="xapp", bot_token="xoxb", channels={"C1"}, clock=lambda: NOW,
+            allowed=lambda user: user == "U0ADA", done=lambda: None, base_url=url,
+        )  # fmt: skip
+        stranger = {"user": {"id": "U9EVE", "username": "<!here> eve"}}
+        try:
+            for action in (ACKNOWLEDGE, SILENCE):
+                wire.press(payload(action, subject, **stranger))
+            wire.press(payload(SILENCE, subject, **stranger))  # delivered again
+            until(lambda: len(server.whispers) == 3)
+            wire.press(payload(ACKNOWLEDGE, subject, at="1780887601.5"))
+            until(lambda: store.rows(select(acknowledgement)))
+        finally:
+            client.close()
+    assert {one["user"] for one in server.whispers} == {"U9EVE"}
+    assert all("may not press" in one["text"] for one in server.whispers)
+    assert not store.rows(select(silence_table))
+    assert [row.actor for row in store.rows(select(acknowledgement))] == ["ada"]
+    kept = store.rows(select(audit).where(audit.c.action == "refuse_press"))
+    assert [row.detail["action"] for row in kept] == [ACKNOWLEDGE, SILENCE], "each try once"
+    assert {(row.subject, row.detail["user"]) for row in kept} == {(subject, "U9EVE")}
+    assert len(server.messages) == 1, "nothing of it in the channel"
+
+
+@pytest.mark.parametrize(
+    ("may_press", "user", "allowed"),
+    [
+        (["U0ADA"], "U0ADA", True),
+        (["U0ADA"], "U0ADAM", False),
+        (["U0ADA"], "", False),
+        (["everyone"], "U9EVE", True),
+        (["S0CALL"], "U0BOB", True),
+        (["S0CALL"], "S0CALL", False),
+        (["W0ZOE", "S0CALL"], "W0ZOE", True),
+        (["W0ZOE", "S0CALL"], "U0ADA", False),
+    ],
+)
+def test_who_may_press(may_press: list[str], user: str, allowed: bool) -> None:
+    assert Permission(may_press, lambda _: {"U0BOB"}, lambda: NOW).allows(user) is allowed
+
+
+def test_a_group_is_asked_for_again_after_a_while_and_kept_when_slack_is_silent() -> None:
+    now, groups = [NOW], [{"U0ADA"}]
+
+    def members(_group: str) -> set[str]:
+        if not groups:
+            raise ConfigurationError("the members cannot be read")
+        return groups[0]
+
+    may = Permission(["S0CALL"], members, lambda: now[0])
+    groups[0] = {"U0BOB"}
+    assert (may.allows("U0ADA"), may.allows("U0BOB")) == (True, False)
+    now[0] += timedelta(minutes=11)
+    assert (may.allows("U0ADA"), may.allows("U0BOB")) == (False, True)
+    groups.clear()
+    now[0] += timedelta(minutes=11)
+    assert (may.allows("U0ADA"), may.allows("U0BOB")) == (False, True)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        Permission(["S0CALL"], members, lambda: NOW)
+
+
+@pytest.mark.parametrize("name", ["ada", "U", "<!channel>", "u0ada", "everybody", "C0CHAN"])
+def test_who_is_no_user_and_no_group_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="may_press"):
+        parse([], {}, {"channel": "C1", "may_press": [name]})
+
+
+def test_check_says_who_may_press(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '[store]\nurl = "sqlite:///s.db"\n[source]\nurl = "sqlite:///log.db"\n'
+    slack = '[slack]\nchannel = "C1"\nbuttons = true\n'
+    monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb")
+
+    def said(may_press: str) -> tuple[bool, str]:
+        (tmp_path / "tidegauge.toml").write_text(text + slack + f"may_press = {may_press}\n")
+        found = {one.what: one for one in check(tmp_path / "tidegauge.toml")}
+        return found["buttons"].good, found["buttons"].text
+
+    with fake_slack() as (url, server):
+        server.groups["S0CALL"] = ["U0ADA", "U0BOB"]
+        monkeypatch.setenv("SLACK_API_URL", url)
+        assert said('["U0ADA", "S0CALL"]') == (True, "1 named and 2 of S0CALL may press")
+        assert said('["everyone"]') == (True, "everyone in the channel may press")
+        good, why = said("[]")
+        assert not good and "nobody may press" in why and "everyone" in why
+        good, why = said('["S0GONE"]')
+        assert not good and "no_such_subteam" in why and "usergroups:read" in why
+
+
 def test_the_command_listens_until_it_is_stopped(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     text = f'[store]\nurl = "{url}"\n[source]\nurl = "sqlite:///log.db"\n[slack]\nchannel = "C1"\n'
@@ -224,17 +320,17 @@ def test_the_command_listens_until_it_is_stopped(tmp_path: Path) -> None:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("SLACK_")}
     said = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True)
     assert said.returncode == 2 and "SLACK_APP_TOKEN" in said.stderr
+    tokens = {**clean, "SLACK_APP_TOKEN": "xapp", "SLACK_BOT_TOKEN": "xoxb"}
     (tmp_path / "tidegauge.toml").write_text(text + "buttons = true\n")
+    said = subprocess.run(command, cwd=tmp_path, env=tokens, capture_output=True, text=True)
+    assert said.returncode == 2 and "nobody may press" in said.stderr
+    (tmp_path / "tidegauge.toml").write_text(text + 'buttons = true\nmay_press = ["S0CALL"]\n')
     store = Store.open(url)
     with wired() as (wire, slack, server):
+        server.groups["S0CALL"] = ["U0ADA"]
         world = World(store, slack, charts=False)
         world.relay()
-        environment = {
-            **clean,
-            "SLACK_APP_TOKEN": "xapp",
-            "SLACK_BOT_TOKEN": "xoxb",
-            "SLACK_API_URL": slack,
-        }
+        environment = {**tokens, "SLACK_API_URL": slack}
         listener = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
         )

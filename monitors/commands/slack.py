@@ -67,11 +67,13 @@ def selftest(
 
 @app.command(epilog="Example: tidegauge slack listen")
 def listen(config: Config = None) -> None:
-    """Serve the buttons below messages (Socket Mode) until it is stopped; set [slack] buttons."""
+    """Serve the buttons below messages (Socket Mode) until it is stopped; set [slack] buttons
+    and may_press."""
     from slack_sdk.errors import SlackClientError
 
     from alerts import listening
     from alerts.channels.opening import BASE_URL, TOKEN, wanted_channels
+    from alerts.permission import permission
 
     suite = suite_of(config)
     secrets = {name: os.environ.get(name, "") for name in (APP_TOKEN, TOKEN)}
@@ -84,6 +86,8 @@ def listen(config: Config = None) -> None:
         raise ConfigurationError(
             "messages have no buttons", where="[slack] buttons", mend="set it to true"
         )
+    base_url = os.environ.get(BASE_URL) or None
+    may = permission(suite.alerting.slack, secrets[TOKEN], base_url, suite.clock)
     places = [name.partition(":") for name in wanted_channels(suite.alerting)]
     try:
         client = listening.listen(
@@ -92,8 +96,9 @@ def listen(config: Config = None) -> None:
             bot_token=secrets[TOKEN],
             channels={place for kind, _, place in places if kind == "slack"},
             clock=suite.clock,
+            allowed=may.allows,
             done=lambda: _sent(suite),
-            base_url=os.environ.get(BASE_URL) or None,
+            base_url=base_url,
         )
     except SlackClientError as error:
         raise ConfigurationError(
@@ -101,7 +106,7 @@ def listen(config: Config = None) -> None:
             where=APP_TOKEN,
             mend="it needs an app-level token (xapp-…) with connections:write",
         ) from None
-    terminal.err.print("listening; Ctrl-C ends it")
+    terminal.err.print(f"listening, {may}; Ctrl-C ends it")
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     try:
