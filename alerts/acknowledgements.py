@@ -1,4 +1,4 @@
-"""Somebody looks after an incident: kept once, and told in its thread."""
+"""Somebody looks after an incident, or says what it was: kept once, and told in its thread."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from sql.audit import append
 from sql.errors import ConfigurationError
 from sql.store import Store
 from sql.tables import acknowledgement, incident
+
+# What a person may say of an incident, and how it is told.
+VERDICTS = {"real": "a real one", "false": "a false alarm"}
+_SAID = "verdict"
 
 
 def find_incident(store: Store, text: str) -> Row[Any]:
@@ -35,48 +39,71 @@ def find_incident(store: Store, text: str) -> Row[Any]:
 
 
 def acknowledge(
-    store: Store, found: Row[Any], *, actor: str, comment: str, action: str, now: datetime
+    store: Store,
+    found: Row[Any],
+    *,
+    actor: str,
+    comment: str,
+    action: str,
+    now: datetime,
+    verdict: str = "",
 ) -> bool:
-    """Keep that ``actor`` looks after it, and tell so in its thread.
+    """Keep that ``actor`` looks after it, or what it was, and tell so in its thread.
 
     Args:
         action: the click or command; the same one again changes nothing.
+        verdict: one of `VERDICTS`: also of an incident that is over, then without a message; what
+            a person says last stands. Empty for none.
 
     Returns:
         False when that was known.
 
     Raises:
-        ConfigurationError: nobody is named, or the incident is over.
+        ConfigurationError: nobody is named, or the incident is over and no verdict is given.
     """
     if not actor.strip():
         raise ConfigurationError(
             "an acknowledgement needs a name", mend="say who you are with --by"
         )
-    if found.state == "resolved":
-        raise ConfigurationError(f"incident {found.fingerprint[:10]} is resolved")
+    if verdict and verdict not in VERDICTS:
+        raise ConfigurationError(f"{verdict!r} is no verdict", mend="say real or false")
+    over = found.state == "resolved"
+    if over and not verdict:
+        raise ConfigurationError(
+            f"incident {found.fingerprint[:10]} is resolved",
+            mend="say what it was: --real or --false-alarm",
+        )
     table = acknowledgement.c
     mine = (table.fingerprint == found.fingerprint, table.generation == found.generation)
     row = {
         "fingerprint": found.fingerprint,
         "generation": found.generation,
         "actor": actor,
-        "action_id": action,
+        "action_id": _SAID if verdict else action,
         "at": now,
         "comment": comment,
+        "verdict": verdict,
     }
     subject = f"{found.fingerprint}:{found.generation}"
     with store.begin() as connection:
-        known = select(table.actor).where(*mine, table.actor == actor, table.action_id == action)
-        if connection.execute(known).first() is not None:
+        known = select(table.verdict).where(
+            *mine, table.actor == actor, table.action_id == row["action_id"]
+        )
+        before = connection.execute(known).first()
+        if before is not None and before.verdict == verdict:
             return False
-        store.upsert(connection, acknowledgement, [row], keep=True)
-        append(connection, actor, "acknowledge", subject, {"action": action}, now)
+        store.upsert(connection, acknowledgement, [row])
+        detail = {"action": action} | ({"verdict": verdict} if verdict else {})
+        append(connection, actor, "acknowledge", subject, detail, now)
+        if over:
+            return True
         facts = {
             **found.body,
             "transition": "acknowledged",
             "members": [subject],
             "by": actor,
             "comment": comment,
+            "verdict": VERDICTS.get(verdict, ""),
         }
         tell_below(store, connection, found.thread, facts, now)
     return True
@@ -91,3 +118,12 @@ def who(store: Store) -> dict[tuple[str, int], str]:
         if row.actor not in mine:
             mine.append(row.actor)
     return {key: ", ".join(found) for key, found in names.items()}
+
+
+def verdicts(store: Store) -> dict[tuple[str, int], tuple[str, str]]:
+    """(fingerprint, generation) → the verdict that was said last, and by whom."""
+    table = acknowledgement.c
+    query = select(acknowledgement).where(table.verdict != "").order_by(table.at, table.actor)
+    return {
+        (row.fingerprint, row.generation): (row.verdict, row.actor) for row in store.rows(query)
+    }

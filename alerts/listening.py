@@ -18,7 +18,7 @@ from sqlalchemy import select
 from alerts import silences
 from alerts.acknowledgements import acknowledge
 from alerts.markup import escape, plain
-from alerts.messages import ACKNOWLEDGE, SILENCE
+from alerts.messages import ACKNOWLEDGE, FALSE_ALARM, SILENCE
 from sql.audit import append
 from sql.errors import TidegaugeError
 from sql.store import Store
@@ -64,7 +64,11 @@ def press_of(payload: Mapping[str, Any]) -> Press | None:
         )
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
         return None
-    known = payload.get("type") == "block_actions" and made.action in (ACKNOWLEDGE, SILENCE)
+    known = payload.get("type") == "block_actions" and made.action in (
+        ACKNOWLEDGE,
+        SILENCE,
+        FALSE_ALARM,
+    )
     return made if known and made.actor else None
 
 
@@ -85,8 +89,11 @@ def act(store: Store, press: Press, *, now: datetime) -> str:
     if not found:
         return "This incident is not known here any more."
     (row,) = found
-    if press.action == ACKNOWLEDGE:
-        acknowledge(store, row, actor=press.actor, comment="", action=press.key, now=now)
+    if press.action != SILENCE:
+        said = "false" if press.action == FALSE_ALARM else ""
+        acknowledge(
+            store, row, actor=press.actor, comment="", action=press.key, now=now, verdict=said
+        )
         return ""
     return _silence(store, row, press, now)
 

@@ -13,6 +13,7 @@ from sql.words import between, number
 Facts = Mapping[str, Any]
 
 ACKNOWLEDGE, SILENCE = "tidegauge_acknowledge", "tidegauge_silence"
+FALSE_ALARM = "tidegauge_false_alarm"
 # In units; a whole message stays below the ten thousand at which Slack begins to refuse.
 _HEADER, _TITLE, _BODY, _TEXT = 150, 110, 2400, 1000
 _WORD, _LABELS, _STEP = 80, 8, 600
@@ -147,7 +148,11 @@ def _buttons(facts: Facts) -> dict[str, Any]:
     subject = f"{facts['fingerprint']}:{facts['generation']}"
     buttons = [
         {"type": "button", "action_id": action, "value": subject, "text": _plain_text(name)}
-        for action, name in ((ACKNOWLEDGE, "I look after it"), (SILENCE, "Silence for 4 h"))
+        for action, name in (
+            (ACKNOWLEDGE, "I look after it"),
+            (SILENCE, "Silence for 4 h"),
+            (FALSE_ALARM, "False alarm"),
+        )
     ]
     return {"type": "actions", "elements": buttons}
 
@@ -155,7 +160,8 @@ def _buttons(facts: Facts) -> dict[str, Any]:
 def _thread(facts: Facts) -> _Parts:
     if facts["transition"] == "acknowledged":
         comment = f": {escape(facts['comment'], _STEP)}" if facts["comment"] else ""
-        line, mark = f"{escape(facts['by'], _WORD)} looks after it{comment}", _SEEN
+        what = f"says: {facts['verdict']}" if facts.get("verdict") else "looks after it"
+        line, mark = f"{escape(facts['by'], _WORD)} {what}{comment}", _SEEN
     else:
         over = facts["transition"] in ("resolved", "withdrawn")
         mark = _DONE if over else _MARK[facts["severity"]]

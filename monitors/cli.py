@@ -8,7 +8,7 @@ import sys
 from dataclasses import astuple
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -329,23 +329,31 @@ def incidents(
     as_json: Json = False,
 ) -> None:
     """Incidents, the newest last, and who looks after them."""
-    from alerts.acknowledgements import who
+    from alerts.acknowledgements import VERDICTS, verdicts, who
     from sql.tables import incident
 
     query = select(incident).order_by(incident.c.opened_window, incident.c.fingerprint)
     if not every:
         query = query.where(incident.c.state != "resolved")
     store = suite_of(config).store
-    rows, looks = store.rows(query), who(store)
+    rows, looks, said = store.rows(query), who(store), verdicts(store)
+
+    def key(row: Any) -> tuple[str, int]:
+        return row.fingerprint, row.generation
+
     if as_json:
         terminal.json_lines(
-            {**row._mapping, "acknowledged_by": looks.get((row.fingerprint, row.generation))}
+            {
+                **row._mapping,
+                "acknowledged_by": looks.get(key(row)),
+                "said_to_be": said[key(row)][0] if key(row) in said else None,
+            }
             for row in rows
         )
         return
     terminal.table(
         "Incidents",
-        ["id", "state", "severity", "rule", "labels", "opened", "resolved", "worst", "who"],
+        ["id", "state", "severity", "rule", "labels", "opened", "resolved", "worst", "who", ""],
         (
             [
                 row.fingerprint[:10],
@@ -356,7 +364,8 @@ def incidents(
                 f"{row.opened_window:%Y-%m-%d}",
                 f"{row.resolved_window:%Y-%m-%d}" if row.resolved_window else "",
                 number(row.worst_value, row.body.get("unit", "")),
-                looks.get((row.fingerprint, row.generation), ""),
+                looks.get(key(row), ""),
+                VERDICTS[said[key(row)][0]] if key(row) in said else "",
             ]
             for row in rows
         ),

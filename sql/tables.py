@@ -420,6 +420,14 @@ acknowledgement = Table(
     _key("action_id", 80),
     Column("at", Instant, nullable=False),
     Column("comment", Text, nullable=False, default=""),
+    Column(
+        "verdict",
+        String(10),
+        nullable=False,
+        default="",
+        server_default="",
+        doc="real or false, where the person said so",
+    ),
 )
 
 heartbeat = Table(

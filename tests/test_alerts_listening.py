@@ -24,7 +24,7 @@ from websockets.sync.server import ServerConnection, serve
 from alerts.channels.slack import SlackChannel
 from alerts.configuration import parse
 from alerts.listening import act, listen, press_of
-from alerts.messages import ACKNOWLEDGE, SILENCE, render
+from alerts.messages import ACKNOWLEDGE, FALSE_ALARM, SILENCE, render
 from alerts.permission import Permission
 from alerts.relay import deliver
 from monitors.check import check
@@ -159,6 +159,17 @@ def test_a_press_silences_this_series_for_four_hours(store: Store) -> None:
     assert made.ends_at - made.starts_at == timedelta(hours=4)
     assert made.matchers == [["feature", "=", "chat"], ["rule", "=", "quality"]]
     assert len(store.rows(select(audit).where(audit.c.action == "silence"))) == 1
+
+
+def test_a_press_says_that_it_was_a_false_alarm(store: Store) -> None:
+    with fake_slack() as (url, _):
+        World(store, url, charts=False).relay()
+    press = press_of(payload(FALSE_ALARM, subject_of(store)))
+    assert press is not None
+    assert [act(store, press, now=NOW) for _ in range(2)] == ["", ""]
+    (row,) = store.rows(select(acknowledgement))
+    assert (row.actor, row.verdict) == ("ada", "false")
+    assert len(store.rows(select(audit).where(audit.c.action == "acknowledge"))) == 1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from alerts.acknowledgements import acknowledge, find_incident, who
+from alerts.acknowledgements import acknowledge, find_incident, verdicts, who
 from alerts.channels.file import FileChannel
 from alerts.outbox import Intent, enqueue, sequences
 from alerts.relay import deliver
@@ -261,6 +261,36 @@ def test_an_acknowledgement_is_kept_and_told_once(store: Store, tmp_path: Path) 
             find_incident(store, text)
 
 
+def test_what_an_incident_was_is_kept_and_the_last_word_stands(
+    store: Store, tmp_path: Path
+) -> None:
+    world = World(store, tmp_path)
+    world.open()
+    world.relay()
+
+    def say(verdict: str, actor: str = "ada") -> bool:
+        found, world.now = find_incident(store, "f"), world.now + HOUR
+        return acknowledge(
+            store, found, actor=actor, comment="", action="cli", now=world.now, verdict=verdict
+        )
+
+    assert [say("false"), say("false"), say("")] == [True, False, True]
+    assert verdicts(store) == {("f" * 64, 1): ("false", "ada")}
+    told = world.relay()
+    assert "ada says: a false alarm" in told[1] and "ada looks after it" in told[2]
+    world.resolve()
+    world.relay()
+    assert [say("real"), say("false"), say("real", "bob")] == [True, True, True]
+    assert verdicts(store) == {("f" * 64, 1): ("real", "bob")}
+    assert len(world.relay()) == len(told) + 1, "of what is over only the end is told"
+    with pytest.raises(ConfigurationError, match="no verdict"):
+        say("perhaps")
+    entries = store.rows(select(audit).where(audit.c.action == "acknowledge"))
+    assert [row.detail.get("verdict", "") for row in entries] == [
+        "false", "", "real", "false", "real",
+    ]  # fmt: skip
+
+
 def test_the_commands(tmp_path: Path) -> None:
     (tmp_path / "tidegauge.toml").write_text('[store]\nurl = "sqlite:///store.db"\n')
     world = World(Store.open(f"sqlite:///{tmp_path}/store.db"), tmp_path)
@@ -286,4 +316,8 @@ def test_the_commands(tmp_path: Path) -> None:
     assert type_in("silence", "add", "x=1", "--for", "soon", "--comment", "c")[0] == 2
     assert type_in("ack", "ffff", "--by", "eve")[0] == 0
     assert "eve" in type_in("incidents")[1]
+    code, said = type_in("ack", "ffff", "--by", "eve", "--false-alarm")
+    assert (code, "a false alarm" in said) == (0, True)
+    assert "a false alarm" in type_in("incidents")[1]
+    assert json.loads(type_in("incidents", "--json")[1])["said_to_be"] == "false"
     assert type_in("ack", "0000")[0] == 2

@@ -121,17 +121,20 @@ def test_rules_that_never_look_or_speak_and_those_that_speak_alone(
     with store.begin() as connection:
         for number, rule in enumerate(("loud", "loud", "quiet")):
             connection.execute(evaluation_table.insert().values(**_looked(rule, number)))
-        for number in range(2):
+        for number in range(4):
             connection.execute(incident.insert().values(**_incident("loud", number)))
-        connection.execute(
-            acknowledgement.insert().values(
-                fingerprint="f0", generation=1, actor="ada", action_id="a", at=NOW, comment=""
-            )
-        )
+        for number, (actor, verdict) in enumerate(
+            (("ada", ""), ("ada", "real"), ("bob", "false"), ("ada", "real"))
+        ):
+            said = {"fingerprint": f"f{max(number - 1, 0)}", "actor": actor, "verdict": verdict}
+            said |= {"action_id": f"a{number}", "at": NOW + timedelta(hours=number)}
+            connection.execute(acknowledgement.insert().values(generation=1, comment="", **said))
     found = measured(context)["rules"]
     assert found.suggested == "change"
     told = " ".join(found.findings)
-    assert "loud: 2 incidents, 1 of them went by themselves" in told
+    # f0: looked after, then called real; f1: false; f2: real; f3: nobody saw it.
+    assert "loud: 4 incidents; people called 1 a false alarm and 2 real; 1 went by" in told
+    assert "(a guess: perhaps false)" in told
     assert "Looked and never fired: quiet." in told
     assert "Had nothing to look at: blind." in told
 

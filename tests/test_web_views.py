@@ -12,9 +12,9 @@ from monitors.web.drawing import interval_bar, sparkline
 from monitors.web.words import instant, labels_text
 from sql.measurement import Measurement, Status
 from sql.store import Store
+from sql.tables import acknowledgement, label, review_assignment, review_batch, review_item
 from sql.tables import coverage as coverage_table
 from sql.tables import incident as incident_table
-from sql.tables import label, review_assignment, review_batch, review_item
 from sql.window import Grain, Window
 from sql.words import NOTHING
 
@@ -137,9 +137,14 @@ def test_incidents_are_split_by_state_the_worst_first(store: Store) -> None:
     ]
     with store.begin() as connection:
         store.upsert(connection, incident_table, rows)
+        said = {"actor": "ada", "action_id": "verdict", "verdict": "false", "comment": ""}
+        said |= {"fingerprint": "c", "generation": 1, "at": day(6).start}
+        store.upsert(connection, acknowledgement, [said])
     found = incidents.by_state(store, "UTC")
     assert [line.rule for line in found["Going on"]] == ["safety fell", "latency rose"]
     (over,) = found["Over"]
+    assert over.said == "a false alarm, says ada"
+    assert not any(line.said for line in found["Going on"])
     assert (over.opened, over.last, over.unit) == ("2026-05-05", "2026-05-09", "ratio")
 
 

@@ -102,18 +102,32 @@ def acknowledge(
     incident: Annotated[str, typer.Argument(help="Its id, as the message shows it.")],
     by: By = "",
     comment: Annotated[str, typer.Option(help="What you do about it.")] = "",
+    real: Annotated[
+        bool | None,
+        typer.Option("--real/--false-alarm", help="What it was; also once it is over."),
+    ] = None,
     config: Config = None,
 ) -> None:
-    """Say that you look after an incident: kept, and told in its thread."""
+    """Say that you look after an incident, or what it was: kept, and told in its thread."""
     from alerts import acknowledgements
 
     suite = suite_of(config)
     found = acknowledgements.find_incident(suite.store, incident)
+    verdict = {None: "", True: "real", False: "false"}[real]
     new = acknowledgements.acknowledge(
-        suite.store, found, actor=by, comment=comment, action="cli", now=suite.clock()
+        suite.store,
+        found,
+        actor=by,
+        comment=comment,
+        action="cli",
+        now=suite.clock(),
+        verdict=verdict,
     )
-    told = "looks after" if new else "looked after"
-    terminal.out.print(f"{by} {told} {found.rule} {found.fingerprint[:10]}", markup=False)
+    name = f"{found.rule} {found.fingerprint[:10]}"
+    told = f"{by} {'looks after' if new else 'looked after'} {name}"
+    if verdict:
+        told = f"{by} says of {name}: {acknowledgements.VERDICTS[verdict]}"
+    terminal.out.print(told, markup=False)
 
 
 def _span(text: str) -> timedelta:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
+from alerts.acknowledgements import VERDICTS
 from alerts.silences import read as read_silences
 from alerts.silences import written
 from sql.store import Store
@@ -51,7 +52,13 @@ def people(store: Store, row: Row[Any], since: datetime) -> Sheet:
     table = acknowledgement.c
     mine = (table.fingerprint == row.fingerprint, table.generation == row.generation)
     rows = [
-        (one.actor, "looks after it", at(one.at), "", one.comment)
+        (
+            one.actor,
+            f"says: {VERDICTS[one.verdict]}" if one.verdict else "looks after it",
+            at(one.at),
+            "",
+            one.comment,
+        )
         for one in store.rows(select(acknowledgement).where(*mine).order_by(table.at))
     ]
     for silence in read_silences(store):

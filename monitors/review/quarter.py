@@ -195,18 +195,18 @@ def _trouble(one: Rater) -> str:
 
 
 def _rules(window: Window, context: Context) -> Answer:
-    """Rules by their incidents: those that went by themselves may be false, others never spoke."""
+    """Rules by their incidents: what people said of them, what went unseen, and who never spoke."""
     table, said = incident.c, acknowledgement.c
     rows = context.store.rows(
         select(incident).where(
             table.opened_window >= window.start, table.opened_window < window.end
         )
     )
-    seen = {
-        (row.fingerprint, row.generation)
-        for row in context.store.rows(select(said.fingerprint, said.generation).distinct())
-    }
+    people = context.store.rows(select(acknowledgement).order_by(said.at, said.actor))
+    seen = {(row.fingerprint, row.generation) for row in people}
+    spoken = {(row.fingerprint, row.generation): row.verdict for row in people if row.verdict}
     opened = Counter(row.rule for row in rows)
+    judged = Counter((row.rule, spoken.get((row.fingerprint, row.generation), "")) for row in rows)
     alone = Counter(
         row.rule
         for row in rows
@@ -225,18 +225,20 @@ def _rules(window: Window, context: Context) -> Answer:
         )
     }
     findings = [
-        f"{rule}: {opened[rule]} incidents, {alone[rule]} of them went by themselves and nobody "
-        "acknowledged them" + (": perhaps false." if alone[rule] else ".")
+        f"{rule}: {opened[rule]} incidents; people called {judged[rule, 'false']} a false alarm "
+        f"and {judged[rule, 'real']} real; {alone[rule]} went by themselves and nobody "
+        "acknowledged them" + (" (a guess: perhaps false)." if alone[rule] else ".")
         for rule in sorted(opened)
     ]
     names = sorted(str(rule.get("name", "")) for rule in context.settings.rules)
     silent = [name for name in names if looked.get(name) and not opened[name]]
     blind = [name for name in names if not looked.get(name)]
+    wrong = any(judged[rule, "false"] for rule in opened)
     if silent:
         findings.append(f"Looked and never fired: {', '.join(silent)}.")
     if blind:
         findings.append(f"Had nothing to look at: {', '.join(blind)}.")
-    return findings or ["No rule is configured."], "change" if blind or alone else "keep"
+    return findings or ["No rule is configured."], "change" if blind or alone or wrong else "keep"
 
 
 def _told(name: str, item: Measurement) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select
 
+from alerts.acknowledgements import VERDICTS, verdicts
 from monitors.web.words import NOTHING
 from sql.store import Store
 from sql.tables import incident as incident_table
@@ -36,6 +38,7 @@ class Line:
     value: float | None
     unit: str
     inhibited: bool
+    said: str
 
 
 def by_state(store: Store, zone: str) -> dict[str, list[Line]]:
@@ -46,17 +49,21 @@ def by_state(store: Store, zone: str) -> dict[str, list[Line]]:
     )
     known = select(measurement.c.metric, measurement.c.unit).distinct()
     units = {row.metric: row.unit for row in store.rows(known)}
-    lines = [_line(row, zone, units.get(row.metric, "")) for row in rows]
+    said = verdicts(store)
+    lines = [_line(row, zone, units.get(row.metric, ""), said) for row in rows]
     rank = {"critical": 0, "warning": 1}
     going_on = [line for line in lines if line.state not in _OVER]
     going_on.sort(key=lambda line: (rank.get(line.severity, 2), line.rule))
     return {"Going on": going_on, "Over": [line for line in lines if line.state in _OVER]}
 
 
-def _line(row: Row[Any], zone: str, unit: str) -> Line:
+def _line(
+    row: Row[Any], zone: str, unit: str, said: Mapping[tuple[str, int], tuple[str, str]]
+) -> Line:
     def label(start: datetime | None) -> str:
         return Window.containing(start, Grain(row.grain), zone).label if start else NOTHING
 
+    verdict, actor = said.get((row.fingerprint, row.generation), ("", ""))
     return Line(
         rule=row.rule,
         metric=row.metric,
@@ -71,4 +78,5 @@ def _line(row: Row[Any], zone: str, unit: str) -> Line:
         value=row.last_value,
         unit=unit,
         inhibited=bool(row.inhibited_by),
+        said=f"{VERDICTS[verdict]}, says {actor}" if verdict else "",
     )
