@@ -78,6 +78,11 @@ class AlertsTable(_Table):
         "reports/alerts.jsonl", description="where the file sink writes; - is the standard output"
     )
     alive: bool = Field(True, description="a sign of life each week, so that silence means health")
+    deadline_hours: Annotated[float, Field(gt=0, le=168)] | None = Field(
+        None,
+        description="a day's run in Airflow that is not done so long after it was queued "
+        "counts as missed; empty: only what the relay misses hours later",
+    )
     page: str = Field("", description="address of the incidents page, linked from each message")
 
 

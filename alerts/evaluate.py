@@ -16,7 +16,7 @@ from alerts.history import HISTORY, announce, fold_all, keep, open_beside
 from alerts.outbox import enqueue, sequences
 from alerts.paging import called_before, pages
 from alerts.routing import is_machine, routed
-from alerts.rules import Decision, Rule, Verdict, decide
+from alerts.rules import MONITOR_ERROR, Decision, Verdict, decide
 from alerts.telling import Judged, Story, fresh_of, placed, telling_of
 from sql.measurement import Measurement, Status, labels_key
 from sql.store import Store
@@ -26,16 +26,6 @@ from sql.window import Window
 
 # Published beside a scorer's means: its reason names what a fall is likely due to.
 _CAUSE = "quality.cause"
-_MONITOR_ERROR = Rule(
-    name="monitor_error",
-    metric="monitor.error",
-    decision="fact",
-    match={"monitor": "*"},
-    consecutive=1,
-    clear_after=1,
-    title="A monitor could not measure",
-    first_step="Read the task's log: it names the monitor, the kind of error and its place.",
-)
 
 
 # What makes a verdict another one; the same said again is no new version.
@@ -203,7 +193,7 @@ def _monitor_errors(
         broken = failed.get(name)
         item = Measurement(
             monitor=name,
-            metric=_MONITOR_ERROR.metric,
+            metric=MONITOR_ERROR.metric,
             window=window,
             labels={"monitor": name},
             value=1.0 if broken else 0.0,
@@ -212,7 +202,7 @@ def _monitor_errors(
         )
         verdict = Verdict.BREACH if broken else Verdict.CLEAR
         reason = broken.reason if broken else ""
-        judged.append(Judged(_MONITOR_ERROR, item, item.labels, Decision(verdict, reason, 1.0)))
+        judged.append(Judged(MONITOR_ERROR, item, item.labels, Decision(verdict, reason, 1.0)))
     return judged
 
 

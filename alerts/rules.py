@@ -92,6 +92,31 @@ class Rule:
         return max(self.tolerance, self.ratio * abs(baseline))
 
 
+# Rules about Tidegauge itself, which no configuration need name.
+MONITOR_ERROR = Rule(
+    name="monitor_error",
+    metric="monitor.error",
+    decision="fact",
+    match={"monitor": "*"},
+    consecutive=1,
+    clear_after=1,
+    title="A monitor could not measure",
+    first_step="Read the task's log: it names the monitor, the kind of error and its place.",
+)
+MISSED_WINDOW = Rule(
+    name="missed_window",
+    metric="heart.missed_window",
+    decision="fact",
+    match={"job": "*"},
+    severity="critical",
+    consecutive=1,
+    clear_after=1,
+    title="A window was not measured",
+    first_step="Look at the job's last run; `tidegauge check-heartbeat --fill 3` measures it now.",
+)
+BUILT_IN = (MONITOR_ERROR, MISSED_WINDOW)
+
+
 def _fits(wanted: str, found: str | None) -> bool:
     if found is None:
         return False

@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,19 @@ from airflow.sdk import (
     Asset,
     Connection,
     CronDataIntervalTimetable,
+    DeadlineAlert,
+    DeadlineReference,
     ExceptionRetryPolicy,
     Param,
     PokeReturnValue,
     RetryAction,
     RetryRule,
+    SyncCallback,
     get_current_context,
 )
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
 
+from monitors.calendar import resolve_window
 from monitors.jobs import JOBS, Facts, run_step, shard_count
 from sql.errors import ConfigurationError, LockHeld, NotReady
 from sql.window import Grain, Window
@@ -94,6 +98,7 @@ def settings_of(job: str, *, params: Mapping[str, Param] | None = None) -> dict[
         "catchup": False,
         "max_active_runs": 1,
         "params": {**form, **REPLAY_FORM, **(params or {})},
+        "deadline": deadline_of(job),
         "default_args": {
             "owner": "ml-ops",
             "retries": 3,
@@ -104,6 +109,19 @@ def settings_of(job: str, *, params: Mapping[str, Param] | None = None) -> dict[
             "execution_timeout": timedelta(hours=3),
         },
     }
+
+
+def deadline_of(job: str) -> DeadlineAlert | None:
+    """Of a day's job, where ``[alerts] deadline_hours`` asks for it; the callback sends nothing."""
+    hours = configured().get("alerts", {}).get("deadline_hours")
+    number = isinstance(hours, (int, float)) and not isinstance(hours, bool)
+    if JOBS[job].grain is not Grain.DAY or not number or hours <= 0:
+        return None
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(hours=hours),
+        callback=SyncCallback("monitors.deadline.overdue", kwargs={"job": job}),
+    )
 
 
 WINDOW_FORM = {
@@ -131,41 +149,6 @@ REPLAY_FORM = {
         description="For replays of the past. Empty: the real one.",
     ),
 }
-
-
-def resolve_window(
-    grain: Grain,
-    zone: str,
-    *,
-    window_start: str | None = None,
-    window_end: str | None = None,
-    interval_start: datetime | None = None,
-    run_after: datetime,
-) -> Window:
-    """The one window of a run: a person's wish, else the data interval, else the last full one.
-
-    Args:
-        window_start, window_end: ISO days from the run's form.
-        interval_start: start of the run's data interval; runs triggered without a logical date
-            and by assets have none.
-        run_after: when the run was due.
-
-    Raises:
-        ConfigurationError: the window of ``grain`` at ``window_start`` ends on another day.
-    """
-    if window_start:
-        window = Window.of(date.fromisoformat(window_start), grain, zone)
-        last = window.next().first_day
-        if window_end and date.fromisoformat(window_end) != last:
-            raise ConfigurationError(
-                f"the {grain} that holds {window_start} ends before {last}, not {window_end}",
-                where="window_end",
-                mend="leave it empty, or trigger one run for each window",
-            )
-        return window
-    if interval_start is not None:
-        return Window.containing(interval_start, grain, zone)
-    return Window.last_full(run_after, grain, zone)
 
 
 def window_of(job: str) -> Window | None:

@@ -22,6 +22,8 @@ Every task may be run again: the same window gives the same rows. To repeat one 
   intake monitor says what is missing. If it fails, the log cannot be reached: `tidegauge check`.
 * Any task that fails at its first try with *the settings cannot work*: the last log line names the
   setting and the mend. Correct `tidegauge.toml`, then clear the task.
+* With `[alerts] deadline_hours` a run that is not done so long after it was queued opens an
+  incident `missed_window`; the alert relay tells it, and that it is over.
 * `LockHeld`: another run works on the same window. Wait; the retry comes by itself.
 * One broken monitor or scorer does not make `measure` red: it stands on the monitors page with
   status *error*, the others go on.

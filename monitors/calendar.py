@@ -1,4 +1,4 @@
-"""The order in which windows close: what a replay of the past has to run, and when."""
+"""Which window a run is for, and the order in which windows close."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from monitors.jobs import JOBS, SCHEDULED
+from sql.errors import ConfigurationError
 from sql.window import Grain, Window
 
 
@@ -46,3 +47,38 @@ def _after(end: datetime, zone: str) -> Iterator[Due]:
     yield Due("alert_relay", None, end)
     if Window.containing(end, Grain.DAY, zone).first_day.weekday() == 0:
         yield Due("retention", None, end)
+
+
+def resolve_window(
+    grain: Grain,
+    zone: str,
+    *,
+    window_start: str | None = None,
+    window_end: str | None = None,
+    interval_start: datetime | None = None,
+    run_after: datetime,
+) -> Window:
+    """The one window of a run: a person's wish, else the data interval, else the last full one.
+
+    Args:
+        window_start, window_end: ISO days from the run's form.
+        interval_start: start of the run's data interval; runs triggered without a logical date
+            and by assets have none.
+        run_after: when the run was due.
+
+    Raises:
+        ConfigurationError: the window of ``grain`` at ``window_start`` ends on another day.
+    """
+    if window_start:
+        window = Window.of(date.fromisoformat(window_start), grain, zone)
+        last = window.next().first_day
+        if window_end and date.fromisoformat(window_end) != last:
+            raise ConfigurationError(
+                f"the {grain} that holds {window_start} ends before {last}, not {window_end}",
+                where="window_end",
+                mend="leave it empty, or trigger one run for each window",
+            )
+        return window
+    if interval_start is not None:
+        return Window.containing(interval_start, grain, zone)
+    return Window.last_full(run_after, grain, zone)

@@ -12,6 +12,8 @@ from sql.window import Window
 
 # A day's job may wait for its log; see `dags._common.PATIENCE`.
 PATIENCE = timedelta(hours=8)
+# So many windows of each job are looked at.
+LOOK_BACK = 7
 # What waits in the outbox for longer has nobody who sends it.
 _STUCK = timedelta(hours=1)
 
@@ -49,7 +51,6 @@ def pulse(
     zone: str,
     *,
     patience: timedelta = PATIENCE,
-    look_back: int = 7,
 ) -> Pulse:
     """What is missing at ``now``.
 
@@ -58,20 +59,17 @@ def pulse(
 
     Args:
         covered: job → the starts of the windows that it has finished.
-        look_back: so many windows of each job are looked at.
     """
     if not any(covered.values()):
         return Pulse(Exit.UNKNOWN, (), ("no job has ever finished",))
     code, missed, lines = Exit.OK, list[tuple[str, Window]](), list[str]()
     for job in SCHEDULED:
         starts = covered.get(job)
-        grain = JOBS[job].grain
-        if not starts or grain is None:
+        if not starts:
             continue
-        newest = Window.last_full(now - patience, grain, zone)
-        due = [newest.shift(-back) for back in range(look_back)]
-        holes = [window for window in due if window.start > min(starts)]
-        holes = [window for window in reversed(holes) if window.start not in starts]
+        due = due_windows(job, now, zone, patience)
+        newest = due[-1]
+        holes = [one for one in due if one.start > min(starts) and one.start not in starts]
         missed += [(job, window) for window in holes]
         if newest in holes:
             code = Exit.CRITICAL
@@ -90,6 +88,15 @@ def pulse(
             f"a message waits since {outbox.oldest:%Y-%m-%d %H:%M} UTC: does the relay run?"
         )
     return Pulse(code, tuple(missed), tuple(lines))
+
+
+def due_windows(job: str, now: datetime, zone: str, patience: timedelta = PATIENCE) -> list[Window]:
+    """The newest windows that should be there at ``now``, oldest first; none for other jobs."""
+    grain = JOBS[job].grain
+    if grain is None:
+        return []
+    newest = Window.last_full(now - patience, grain, zone)
+    return [newest.shift(-back) for back in reversed(range(LOOK_BACK))]
 
 
 def _last(starts: set[datetime]) -> str:

@@ -182,9 +182,12 @@ def _batch(task: Task, suite: Suite) -> Facts:
 
 
 def _deliver(_task: Task, suite: Suite) -> Facts:
+    from monitors.watch import watch
+
     if not suite.settings.demo.enabled:  # simulated people need no reminder, and no sign
         suite.tell_reviews()
         suite.tell_alive()
+        watch(suite.store, suite.alerting, suite.settings.timezone, suite.clock())
     return suite.deliver()
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -23,17 +22,23 @@ def check(
 ) -> None:
     """Exit 0: all windows are there; 1: a hole, or a message that waits; 2: a job has stopped,
     or messages were given up; 3: nothing ever ran."""
-    from monitors.heart import Exit, pulse
+    from monitors.heart import Exit, Pulse, pulse
+    from monitors.watch import covered_windows
 
     suite = suite_of(config)
     patience = timedelta(hours=hours)
     zone = suite.settings.timezone
-    found = pulse(_covered(suite), _outbox(suite), suite.clock(), zone, patience=patience)
+
+    def look() -> Pulse:
+        covered, outbox = covered_windows(suite.store), _outbox(suite)
+        return pulse(covered, outbox, suite.clock(), zone, patience=patience)
+
+    found = look()
     for job, window in found.missed[:fill]:
         with terminal.err.status(f"{job} {window}"):
             run(job, window, config=None if config is None else str(config))
     if found.missed[:fill]:
-        found = pulse(_covered(suite), _outbox(suite), suite.clock(), zone, patience=patience)
+        found = look()
     if as_json:
         missed = [f"{job} {window}" for job, window in found.missed]
         terminal.json_lines([{"status": found.code.name, "missed": missed, "lines": found.lines}])
@@ -44,15 +49,6 @@ def check(
     if found.code is Exit.OK and ping:
         _ping(ping)
     raise typer.Exit(int(found.code))
-
-
-def _covered(suite) -> dict[str, set[datetime]]:  # type: ignore[no-untyped-def]
-    from sql.tables import coverage
-
-    starts: dict[str, set[datetime]] = defaultdict(set)
-    for row in suite.store.rows(select(coverage.c.job, coverage.c.window_start)):
-        starts[row.job].add(row.window_start)
-    return starts
 
 
 def _outbox(suite):  # type: ignore[no-untyped-def]

@@ -18,7 +18,7 @@ from sqlalchemy import Row, select
 
 from alerts import charts
 from alerts.acknowledgements import find_incident
-from alerts.rules import Rule, Verdict
+from alerts.rules import BUILT_IN, Rule, Verdict
 from monitors.quality import attribution
 from monitors.report import aftermath
 from monitors.report.aftermath import Sheet, at
@@ -169,7 +169,8 @@ class _Gathered:
         yield "audit chain", "whole" if broken is None else f"broken at entry {broken}"
 
     def _rule_now(self) -> Rule | None:
-        return next((one for one in self._suite.alerting.rules if one.name == self._row.rule), None)
+        rules = (*self._suite.alerting.rules, *BUILT_IN)
+        return next((one for one in rules if one.name == self._row.rule), None)
 
     def _rule(self) -> Sheet:
         """What the present rule says; whether it is the one that judged, its version tells."""
