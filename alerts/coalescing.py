@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Row, select, update
 from alerts import charts
 from alerts.outbox import SILENCED, Intent, enqueue
 from alerts.silences import matched_by
+from alerts.telling import rank
 from sql.store import Store
 from sql.tables import incident, notification
 
@@ -153,7 +154,7 @@ def _present(some: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Facts of incidents as they are now, the gravest first and the others beside it."""
     if not some:
         return {}
-    first, *others = sorted(some, key=_rank)
+    first, *others = sorted(some, key=rank)
     beside = {"also": _named(others)[: _NAMED - 1], "also_total": len(others)}
     return {**first, **beside, "about": matched_by(some)}
 
@@ -174,11 +175,7 @@ def _digest(
 
 
 def _named(some: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [dict(one) for one in sorted(some, key=_rank)[:_NAMED]]
-
-
-def _rank(facts: Mapping[str, Any]) -> tuple[bool, str, str]:
-    return facts["severity"] != "critical", facts["metric"], facts["fingerprint"]
+    return [dict(one) for one in sorted(some, key=rank)[:_NAMED]]
 
 
 # ── in the store ─────────────────────────────────────────────────────────────────────────────

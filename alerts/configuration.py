@@ -43,6 +43,9 @@ class RuleTable(_Table):
     consecutive: Annotated[int, Field(ge=0, le=30)] = 0
     clear_after: Annotated[int, Field(ge=1, le=30)] = 2
     false_alarms_per_year: Annotated[float, Field(gt=0, le=52)] = 0.05
+    critical_tolerance: Annotated[float, Field(ge=0)] = 0.0
+    critical_ratio: Annotated[float, Field(ge=0)] = 0.0
+    critical_after: Annotated[int, Field(ge=0, le=365)] = 0
     title: str = ""
     owner: str = ""
     channel: str = ""
@@ -58,6 +61,11 @@ class RuleTable(_Table):
             raise ValueError("a threshold decision needs direction below or above")
         if self.decision == "sequential" and self.direction == "both":
             raise ValueError("a sequential decision needs direction below or above")
+        sized = self.critical_tolerance or self.critical_ratio
+        if self.severity == "critical" and (sized or self.critical_after):
+            raise ValueError("it is critical already: only a warning can become so")
+        if sized and self.decision in ("fact", "no_data"):
+            raise ValueError("what has no size has no critical_tolerance or critical_ratio")
         return self
 
 

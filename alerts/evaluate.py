@@ -251,7 +251,7 @@ def _row(entry: Judged, now: datetime) -> dict[str, Any]:
         "window_end": item.window.end,
         "metric": item.metric,
         "verdict": entry.decision.verdict.value,
-        "severity": entry.rule.severity,
+        "severity": entry.severity,
         "value": item.value,
         "low": item.low,
         "high": item.high,

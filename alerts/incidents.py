@@ -71,23 +71,28 @@ def fold(rule: Rule, seen: Iterable[Seen], *, reopen_windows: int = 3) -> list[I
     Opening takes ``rule.breaches_to_open`` breaches in a row, resolving ``rule.clear_after`` clear
     windows in a row; windows that say nothing (no data, an error, inconclusive) neither open nor
     close, and do not break a row. A breach within ``reopen_windows`` windows of a resolve reopens
-    the same generation; a later one is a new generation.
+    the same generation; a later one is a new generation. A warning grows critical with one critical
+    window, or after ``rule.critical_after`` breaches; only a resolve makes it less.
     """
     over: list[Incident] = []
     current: Incident | None = None
     breaches = clears = resolved_at = 0
+    grave = False  # within the row of breaches
     for window in sorted(seen, key=lambda entry: entry.window_start):
         active = current is not None and current.state is not State.RESOLVED
         if window.verdict is Verdict.BREACH:
+            grave = window.severity == "critical" or (grave and breaches > 0)
             clears, breaches = 0, breaches + 1
             if current is not None and active:
                 current = _continued(current, window, rule)
             elif breaches >= rule.breaches_to_open:
                 if current is not None and window.ordinal - resolved_at <= reopen_windows:
-                    current = _continued(replace(current, resolved=None), window, rule)
+                    again = "critical" if grave else window.severity
+                    back = replace(current, resolved=None, severity=again)
+                    current = _continued(back, window, rule)
                 else:
                     over += [] if current is None else [current]
-                    current = _opened(current, window, breaches)
+                    current = _opened(current, window, breaches, _graver(rule, breaches, grave))
         elif window.verdict is Verdict.CLEAR:
             breaches = 0
             if current is not None and active:
@@ -101,11 +106,16 @@ def fold(rule: Rule, seen: Iterable[Seen], *, reopen_windows: int = 3) -> list[I
     return over if current is None else [*over, current]
 
 
-def _opened(previous: Incident | None, window: Seen, breaches: int) -> Incident:
+def _graver(rule: Rule, breaches: int, grave: bool) -> bool:
+    """Is it critical by one of its windows, or by how long it lasts?"""
+    return grave or 0 < rule.critical_after <= breaches
+
+
+def _opened(previous: Incident | None, window: Seen, breaches: int, grave: bool) -> Incident:
     return Incident(
         generation=1 if previous is None else previous.generation + 1,
         state=State.OPEN,
-        severity=window.severity,
+        severity="critical" if grave else window.severity,
         opened=window.window_start,
         last=window.window_start,
         windows=breaches,
@@ -115,11 +125,11 @@ def _opened(previous: Incident | None, window: Seen, breaches: int) -> Incident:
 
 
 def _continued(current: Incident, window: Seen, rule: Rule) -> Incident:
-    rose = current.severity == "warning" and window.severity == "critical"
+    grave = _graver(rule, current.windows + 1, window.severity == "critical")
     return replace(
         current,
         state=State.OPEN,
-        severity="critical" if rose else current.severity,
+        severity="critical" if grave else current.severity,
         last=window.window_start,
         windows=current.windows + 1,
         worst=_worse(rule.direction, current.worst, window.value),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from alerts.incidents import Incident, Seen, fold
 from alerts.rules import LOOKS_PER_YEAR, Rule, decide
+from alerts.telling import Judged
 from sql.measurement import Measurement
 
 # The nominal chance that one healthy window's 95 % interval lies beyond on one side.
@@ -46,8 +47,9 @@ def replay(rule: Rule, items: Iterable[Measurement], *, reopen_windows: int = 3)
         for item in mine:
             decision = decide(rule, item, earlier)
             window = item.window
+            said = Judged(rule, item, item.labels, decision)
             seen.append(
-                Seen(window.start, window.ordinal, decision.verdict, rule.severity, item.value)
+                Seen(window.start, window.ordinal, decision.verdict, said.severity, item.value)
             )
             earlier.append(item.evidence)
         folded = fold(rule, seen, reopen_windows=reopen_windows)

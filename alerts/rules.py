@@ -13,6 +13,7 @@ from sql.measurement import Measurement, Status
 from sql.types import canonical_json
 from sql.window import Grain
 
+_MOST = 1e6
 LOOKS_PER_YEAR = {Grain.DAY: 365.25, Grain.WEEK: 52.18, Grain.MONTH: 12.0, Grain.QUARTER: 4.0}
 
 
@@ -44,6 +45,9 @@ class Rule:
         consecutive: breaches in a row that open; 0 leaves it to `breaches_to_open`.
         clear_after: clear windows in a row that resolve.
         false_alarms_per_year: budget of one series under ``sequential``.
+        critical_tolerance, critical_ratio: of a warning, how far beyond baseline or bound the whole
+            interval must lie to be critical; as tolerance and ratio. It opens as a warning does.
+        critical_after: breached windows after which a warning's incident is critical; 0: never.
         inhibits: rules whose incidents of the same window are muted while this one breaches.
     """
 
@@ -61,6 +65,9 @@ class Rule:
     consecutive: int = 0
     clear_after: int = 2
     false_alarms_per_year: float = 0.05
+    critical_tolerance: float = 0.0
+    critical_ratio: float = 0.0
+    critical_after: int = 0
     title: str = ""
     owner: str = ""
     channel: str = ""
@@ -169,6 +176,31 @@ def decide(
             return _test(rule, item)
         case _:
             return _sequential(rule, item, earlier_evidence)
+
+
+def severity_of(rule: Rule, item: Measurement) -> str:
+    """A breach's severity: the rule's, or critical where the effect is surely so large."""
+    centre = (rule.threshold if rule.decision == "threshold" else item.baseline) or 0.0
+    margin = max(rule.critical_tolerance, rule.critical_ratio * abs(centre))
+    grave = margin > 0 and _beyond(rule, item, centre, margin).verdict is Verdict.BREACH
+    return "critical" if grave else rule.severity
+
+
+def times_of(rule: Rule, item: Measurement, decision: Decision) -> float:
+    """How many times as far off as the rule allows, to rank what a message cannot all name.
+
+    1 where a breach has no size. A sequential rule without tolerance is ranked by its evidence.
+    """
+    centre = (rule.threshold if rule.decision == "threshold" else item.baseline) or 0.0
+    bounded = rule.decision == "threshold"
+    margin = abs(centre) if bounded else rule.margin(centre)
+    if item.value is None or rule.decision in ("fact", "no_data"):
+        return 1.0
+    if margin > 0:
+        return min(bounded + abs(item.value - centre) / margin, _MOST)
+    if rule.decision == "sequential" and decision.evidence and decision.threshold:
+        return min(max(decision.evidence / decision.threshold, 1.0), _MOST)
+    return 1.0
 
 
 def _beyond(rule: Rule, item: Measurement, centre: float, margin: float) -> Decision:

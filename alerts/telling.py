@@ -14,7 +14,7 @@ from alerts.configuration import AlertConfiguration
 from alerts.incidents import Incident, Kept, news
 from alerts.outbox import PAGER, Intent
 from alerts.routes import route_of
-from alerts.rules import Decision, Rule
+from alerts.rules import Decision, Rule, Verdict, severity_of, times_of
 from alerts.silences import matched_by
 from sql.measurement import Measurement, labels_key
 from sql.window import Window
@@ -34,6 +34,12 @@ class Judged:
     labels: Mapping[str, str]
     decision: Decision
     cause: str = ""
+
+    @property
+    def severity(self) -> str:
+        """Of this window; an incident has the gravest of its windows."""
+        breached = self.decision.verdict is Verdict.BREACH
+        return severity_of(self.rule, self.item) if breached else self.rule.severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,7 @@ def facts_of(story: Story, one: Incident, configuration: AlertConfiguration) -> 
         "since": Window.containing(one.opened, item.window.grain, item.window.zone).label,
         "windows": one.windows,
         "worst": one.worst,
+        "times": times_of(rule, item, decision),
         "runbook": rule.runbook,
         "owner": rule.owner,
         "first_step": rule.first_step,
@@ -222,8 +229,14 @@ def placed(intents: Sequence[Intent], free: Mapping[str, int]) -> list[Intent]:
     return found
 
 
-def _rank(one: Fresh) -> tuple[bool, str, str]:
-    return one.facts["severity"] != "critical", one.facts["metric"], one.subject
+def rank(facts: Mapping[str, Any]) -> tuple[bool, float, str, str]:
+    """What stands first where there is no room for all: the gravest, then the largest effect."""
+    grave, times = facts["severity"] == "critical", facts.get("times", 1.0)
+    return not grave, -times, facts["metric"], facts["fingerprint"]
+
+
+def _rank(one: Fresh) -> tuple[bool, float, str, str]:
+    return rank(one.facts)
 
 
 def _root(members: Sequence[Fresh], beside: Sequence[Mapping[str, str]]) -> Intent:
