@@ -51,12 +51,28 @@ def test_vectors_are_those_of_sentence_transformers(store: Store) -> None:
     assert cosine.min() >= 0.999
 
 
-def test_a_batch_holds_texts_of_one_length_and_so_many_tokens() -> None:
+def test_a_text_has_the_same_vector_whoever_stands_beside_it(store: Store) -> None:
+    texts = [*TEXTS, "", "a", *("word " * count for count in (1, 1, 2, 30, 30, 30, 200))]
+    encoder = SentenceEmbedder(store, lambda: NOON)._model
+    tokens = encoder.tokens(texts)
+    alone = np.concatenate([encoder.vectors([one]) for one in tokens])
+    for order in (range(len(texts)), reversed(range(len(texts)))):
+        places = list(order)
+        together = encoder.vectors([tokens[place] for place in places])
+        for place, vector in zip(places, together, strict=True):
+            length = np.linalg.norm(vector) * np.linalg.norm(alone[place])
+            assert vector @ alone[place] >= 0.9999 * length
+
+
+def test_a_batch_holds_every_text_once_by_length_and_so_many_tokens() -> None:
     tokens = [[0] * length for length in (3, 300, 3, 7, 300, *[40] * 500)]
     batches = list(module._batches(tokens))
     assert sorted(place for batch in batches for place in batch) == list(range(len(tokens)))
-    assert all(len({len(tokens[place]) for place in batch}) == 1 for batch in batches)
-    assert max(sum(len(tokens[place]) for place in batch) for batch in batches) <= 8_192
+    lengths = [len(tokens[place]) for batch in batches for place in batch]
+    assert lengths == sorted(lengths)
+    sizes = [sum(len(tokens[place]) for place in batch) for batch in batches]
+    assert max(sizes) <= 4_096
+    assert len(sizes) == 6, "as few batches as there can be"
 
 
 def test_a_device_that_is_not_there_is_explained(store: Store) -> None:

