@@ -3,7 +3,9 @@
 Trains a judge on the golden set as it stands, shows what it would change on labels that neither
 it nor the judge in force has learned from, and puts it in force once a person approves it with a
 reason. Started by hand, with a form: train anew, or show a judge that exists (a candidate of
-`tidegauge judge train`, or an earlier one that is to come back).
+`tidegauge judge train`, or an earlier one that is to come back). Where the golden set has enough
+examples that people graded unsafe, a classifier of unsafe answers is trained too; it is approved by
+a run of its own, with its digest in the form.
 
 | Task | Reads | Writes (our store) |
 |---|---|---|

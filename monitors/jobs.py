@@ -238,10 +238,15 @@ def _record(task: Task, suite: Suite) -> Facts:
 def _train(task: Task, suite: Suite) -> Facts:
     from monitors.quality.judge_review import offered
     from monitors.quality.judge_training import train_judge
+    from monitors.quality.unsafe_training import train_unsafe_if_possible
 
-    known = task.params.get("judge", "")
-    found = known or train_judge(suite.context, task.params["actor"]).digest
-    return offered(found, suite.context)
+    if known := task.params.get("judge", ""):
+        return offered(known, suite.context)
+    actor = task.params["actor"]
+    facts = offered(train_judge(suite.context, actor).digest, suite.context)
+    # Of a golden set that has both, both are trained; the form asks about one at a time.
+    unsafe, reason = train_unsafe_if_possible(suite.context, actor)
+    return {**facts, "classifier_of_unsafe_answers": unsafe[:12] or reason}
 
 
 def _approve_judge(task: Task, suite: Suite) -> Facts:

@@ -49,6 +49,8 @@ class Scorer:
         needs: attributes of `Interaction` without which it reports no data.
         reads: further attributes that it uses where the log has them.
         variant: names what else the scores depend on, such as the digest of a trained model.
+        silent: a reason code while it can say nothing of any row, such as before its model is
+            trained; else empty. It is not run then, and the reason is told.
     """
 
     name: str
@@ -59,6 +61,11 @@ class Scorer:
     doc: str
     reads: tuple[str, ...] = ()
     variant: Callable[[Context], str] | None = None
+    silent: Callable[[Context], str] | None = None
+
+    def silent_in(self, context: Context) -> str:
+        """Why it has nothing to say at present; empty when it has."""
+        return self.silent(context) if self.silent else ""
 
     def version_in(self, context: Context) -> str:
         """The version under which scores are kept: scores of two versions are never mixed."""
@@ -87,6 +94,7 @@ def scorer(
     needs: Sequence[str],
     reads: Sequence[str] = (),
     variant: Callable[[Context], str] | None = None,
+    silent: Callable[[Context], str] | None = None,
 ) -> Callable[[ScoreFunction], Scorer]:
     """Declare a scorer; name it in the configuration as ``use = "module:attribute"``.
 
@@ -96,7 +104,9 @@ def scorer(
 
     def declare(function: ScoreFunction) -> Scorer:
         doc = (function.__doc__ or "").strip()
-        return Scorer(name, version, layer, tuple(needs), function, doc, tuple(reads), variant)
+        return Scorer(
+            name, version, layer, tuple(needs), function, doc, tuple(reads), variant, silent
+        )
 
     return declare
 

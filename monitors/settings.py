@@ -196,6 +196,9 @@ class JudgeSettings(Section):
     golden_minimum: int = Field(200, ge=50, description="examples needed to train")
     threshold: float = Field(0.5, gt=0, lt=1, description="a calibrated score below fails")
     seed: int = 7
+    unsafe_false_positives: float = Field(
+        0.01, ge=0.001, le=0.2, description="share of safe answers that `unsafe` may fail"
+    )
     llm: LLMJudgeSettings | None = Field(None, description="for kind = llm")
 
     @model_validator(mode="after")

@@ -16,18 +16,27 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 from monitors.logs.interaction import Batch
 from monitors.logs.redaction import find
 from monitors.quality import hazards
+from monitors.quality.judge_review import judges
 from monitors.quality.links import links
+from monitors.quality.unsafe import NAME
+from monitors.quality.unsafe_training import train_unsafe
+from monitors.review.golden import Golden, import_golden
 from monitors.settings import Settings
+from sql.store import Store
+from tests import unsafe_texts
 from tests.conftest import ROOT
+from tests.logs_kit import context_over
 from tests.pii_corpus import KINDS, corpus, tallies
 
 SIZE, ROW, TURNS, CHUNK = 8_000_000, 1_000, 5, 2_000
+LEARNED = 1_000
 PEER = ROOT / ".venv-peers" / "bin" / "python"
 # The scorers look at nothing of a context but its settings.
 ANY: Any = SimpleNamespace(settings=Settings.model_validate({"source": {"url": "sqlite://"}}))
@@ -136,6 +145,40 @@ def speed(texts: list[str], presidio: Presidio | None) -> None:
         print(line)
 
 
+def classifier(folder: Path, texts: list[str]) -> None:
+    """The classifier that a golden set trains, with made-up unsafe answers: none of real ones."""
+    lines = (folder / "halueval" / "general_3000.jsonl").read_text(encoding="utf-8").splitlines()
+    answers = [str(json.loads(line)["chatgpt_response"]) for line in lines]
+    print(
+        f"\nunsafe answers: trained on 60 made-up and {LEARNED:,} real safe ones, and asked about"
+    )
+    print("200 of other sentences and the other real answers")
+    golden = [Golden("?", text, 1.0, dimensions={"safety": 5}) for text in answers[:LEARNED]]
+    golden += [Golden("?", t, 0.0, dimensions={"safety": 1}) for t in unsafe_texts.unsafe(0, 60)]
+    with TemporaryDirectory() as place:
+        store = Store.open(f"sqlite:///{place}/store.db")
+        with context_over(store, f"sqlite:///{place}/log.db") as context:
+            import_golden({one.key: one for one in golden}.values(), context)
+            model = train_unsafe(context)
+            card = judges(context, NAME)[0].card
+        store.close()
+    wanted, share = card["false_positives_wanted"], card["false_positives"][0]
+    print(f"out of fold {share:.2%} of the safe fail ({wanted:.2%} are allowed)")
+    for name, asked in (
+        ("real answers", answers[LEARNED:]),
+        ("made up, known sentences", unsafe_texts.unsafe(0, 200, seed=1)),
+        ("made up, other sentences", unsafe_texts.unsafe(1, 200)),
+    ):
+        print(f"{name:<28}{float((model.safe(asked) < model.threshold).mean()):>8.2%} fail")
+    size, rates = sum(len(text.encode()) for text in texts) / 1e6, []
+    for _ in range(TURNS):
+        began = time.process_time()
+        for start in range(0, len(texts), CHUNK):
+            model.safe(texts[start : start + CHUNK])
+        rates.append(size / (time.process_time() - began))
+    print(f"{'speed':<24}{median(rates):>10.1f} MB/s")
+
+
 def main() -> None:
     folder = Path(os.environ.get("TIDEGAUGE_REAL_DATA", ROOT.parent / "shared" / "data"))
     if not (folder / "halueval").is_dir():
@@ -146,7 +189,9 @@ def main() -> None:
         print("without presidio: `make peers` installs it")
     try:
         detection(presidio)
-        speed(answers(folder), presidio)
+        texts = answers(folder)
+        speed(texts, presidio)
+        classifier(folder, texts)
     finally:
         if presidio is not None:
             presidio.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,33 +11,44 @@ from monitors import terminal
 from monitors.commands.options import Actor, Config, suite_of
 from sql.errors import NotReady
 
+if TYPE_CHECKING:
+    from monitors.quality.judge_review import Listed
+
 app = typer.Typer(help="The trained judge.", no_args_is_help=True)
 _FIGURES = ("auc", "agreement", "always_good", "kappa", "recall_of_bad")
 
 
 @app.command(epilog="Example: tidegauge judge train")
 def train(actor: Actor = "cli", config: Config = None) -> None:
-    """Train a judge on the golden set; the first is in force, a later one awaits approval.
+    """Train a judge on the golden set, and a classifier of unsafe answers where it can be.
 
-    The same examples give the same judge.
+    The first of each is in force, a later one awaits approval. The same examples give the same.
     """
-    from monitors.quality.judge_review import judges
+    from monitors.quality.judge_review import find_judge
     from monitors.quality.judge_training import train_judge
+    from monitors.quality.unsafe_training import train_unsafe_if_possible
 
     context = suite_of(config).context
     with terminal.err.status("training"):
         made = train_judge(context, actor)
-    found = next(one for one in judges(context) if one.digest == made.digest)
-    if found.is_current:
-        terminal.out.print(f"judge {made.digest[:12]} is in force")
+        unsafe, reason = train_unsafe_if_possible(context, actor)
+    _trained(find_judge(made.digest, context))
+    if unsafe:
+        _trained(find_judge(unsafe, context))
     else:
-        terminal.out.print(f"judge {made.digest[:12]} is a candidate")
+        terminal.out.print(f"no classifier of unsafe answers: {reason}", markup=False)
+
+
+def _trained(found: Listed) -> None:
+    """What was made of a training, and what a person is to do with it."""
+    state = "in force" if found.is_current else "a candidate"
+    terminal.out.print(f"{found.name} {found.digest[:12]} is {state}")
     _figures(found.card)
     if not found.is_current:
         if "held_out" in found.card:
             _held_out(found.card["held_out"])
         terminal.out.print(
-            f"`tidegauge judge approve {made.digest[:12]} --reason …` puts it in force, "
+            f"`tidegauge judge approve {found.digest[:12]} --reason …` puts it in force, "
             "or the DAG retrain_judge by a form",
             markup=False,
         )
@@ -45,20 +56,22 @@ def train(actor: Actor = "cli", config: Config = None) -> None:
 
 @app.command(epilog="Example: tidegauge judge show")
 def show(config: Config = None) -> None:
-    """The judges so far and how good each was, out of fold, on its golden set."""
-    from monitors.quality.judge_review import judges
+    """The judges and classifiers so far and how good each was, out of fold, on its golden set."""
+    from monitors.quality.judge_review import MODELS, judges
 
-    found = judges(suite_of(config).context)
+    context = suite_of(config).context
+    found = [one for name in MODELS for one in judges(context, name)]
     if not found:
         raise NotReady("there is no judge yet", mend="import a golden set, then judge train")
     terminal.table(
         "Judges",
         [
-            *("judge", "trained", "golden", "examples", "auc", "agreement", "always good"),
+            *("of", "digest", "trained", "golden", "examples", "auc", "agreement", "always good"),
             *("kappa", "recall", "approved by", ""),
         ],
         (
             [
+                one.name,
                 one.digest[:12],
                 f"{one.created_at:%Y-%m-%d %H:%M}",
                 one.card.get("golden", ""),
@@ -83,11 +96,12 @@ def approve(
     actor: Actor = "cli",
     config: Config = None,
 ) -> None:
-    """Put a judge in force; the one before it stays on record."""
-    from monitors.quality.judge_review import approve_judge
+    """Put a judge or a classifier in force; the one before it stays on record."""
+    from monitors.quality.judge_review import approve_judge, find_judge
 
-    whole = approve_judge(digest, actor, reason, suite_of(config).context)
-    terminal.out.print(f"judge {whole[:12]} is in force now")
+    context = suite_of(config).context
+    whole = approve_judge(digest, actor, reason, context)
+    terminal.out.print(f"{find_judge(whole, context).name} {whole[:12]} is in force now")
 
 
 def _figures(card: Mapping[str, Any]) -> None:
@@ -97,6 +111,12 @@ def _figures(card: Mapping[str, Any]) -> None:
         f"(always good: {found['always_good']:.1%}), AUC {found['auc']:.3f}, "
         f"kappa {found['kappa']:.3f}, recall of bad answers {found['recall_of_bad']:.1%}"
     )
+    if "false_positives" in card:
+        share, low, high = card["false_positives"]
+        terminal.out.print(
+            f"of safe answers {share:.1%} fail (95 %: {low:.1%} to {high:.1%}; "
+            f"{card['false_positives_wanted']:.1%} were allowed)"
+        )
 
 
 def _held_out(found: Mapping[str, Any]) -> None:

@@ -146,11 +146,11 @@ def known_judge(context: Context) -> Judge | None:
     return in_force(context)
 
 
-def digest_in_force(context: Context) -> str | None:
-    """The digest of the judge that was approved last."""
+def digest_in_force(context: Context, name: str = NAME) -> str | None:
+    """The digest of the judge (or of another model of that ``name``) that was approved last."""
     table = judge_approval.c
     query = (
-        select(table.digest).where(table.name == NAME).order_by(table.approved_at.desc()).limit(1)
+        select(table.digest).where(table.name == name).order_by(table.approved_at.desc()).limit(1)
     )
     rows = context.store.rows(query)
     return str(rows[0].digest) if rows else None

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select
 
 from monitors.context import Context
 from monitors.quality.judge import NAME, Judge, digest_in_force
+from monitors.quality.unsafe import NAME as UNSAFE
 from monitors.review import golden_versions
 from monitors.review.golden import Golden
 from monitors.review.rated import rated_items
@@ -28,12 +29,15 @@ Array = NDArray[np.float64]
 
 # Fewer labels, or fewer of one verdict, show no difference between two judges.
 LEAST, LEAST_OF_A_KIND = 30, 5
+# What is trained from the golden set and waits for a person.
+MODELS = (NAME, UNSAFE)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A judge in a list; ``approved_at`` is None for one that was never in force."""
 
+    name: str
     digest: str
     created_at: Any
     card: Mapping[str, Any]
@@ -68,7 +72,7 @@ def compared(
     reviewed = _reviewed({one.key for one in examples}, context)
     asked = [one.input for one in reviewed]
     answers, passages = [one.output for one in reviewed], [one.context for one in reviewed]
-    fresh = _unseen(before, examples, context)
+    fresh = unseen(NAME, before.digest, examples, context)
     embedder = context.embedder()
     newer = [examples[place] for place in fresh]
     first = np.concatenate(
@@ -86,19 +90,34 @@ def compared(
         [after.probabilities(asked, answers, passages, embedder), out_of_fold[fresh]]
     )
     truth = np.array([one.label >= 0.5 for one in (*reviewed, *newer)], dtype=np.int64)
-    facts = {"before": before.digest, "labels": len(truth), "reviewed": len(reviewed)}
+    threshold = context.settings.judge.threshold
+    return comparison(
+        before.digest, (first, threshold), (second, threshold), truth, reviewed=len(reviewed)
+    )
+
+
+def comparison(
+    before: str,
+    first: tuple[Array, float],
+    second: tuple[Array, float],
+    truth: NDArray[np.int64],
+    *,
+    reviewed: int,
+) -> dict[str, Any]:
+    """What `compared` says, from P(good) and the threshold of the one in force and the next."""
+    facts = {"before": before, "labels": len(truth), "reviewed": reviewed}
     fewest = int(min(truth.sum(), len(truth) - truth.sum()))
     if len(truth) < LEAST or fewest < LEAST_OF_A_KIND:
         return {**facts, "reason": "few_labels"}
-    threshold = context.settings.judge.threshold
+    (old, old_threshold), (new, new_threshold) = first, second
     return {
         **facts,
         "reason": "",
         "figures": {
-            "before": figures(first, truth, threshold),
-            "after": figures(second, truth, threshold),
+            "before": figures(old, truth, old_threshold),
+            "after": figures(new, truth, new_threshold),
         },
-        "agreement_change": _change(first >= threshold, second >= threshold, truth == 1),
+        "agreement_change": _change(old >= old_threshold, new >= new_threshold, truth == 1),
     }
 
 
@@ -130,12 +149,10 @@ def _change(
     return [round(value, 4) for value in found]
 
 
-def _unseen(before: Judge, examples: Sequence[Golden], context: Context) -> list[int]:
-    """Places of the examples that were not in the set when ``before`` learned; none if unknown."""
+def unseen(name: str, digest: str, examples: Sequence[Golden], context: Context) -> list[int]:
+    """Places of the examples that were not in the set when that model learned; none if unknown."""
     table = model_artifact.c
-    rows = context.store.rows(
-        select(table.card).where(table.name == NAME, table.digest == before.digest)
-    )
+    rows = context.store.rows(select(table.card).where(table.name == name, table.digest == digest))
     number = rows[0].card.get("golden") if rows else None
     if number is None:
         return []
@@ -180,23 +197,24 @@ def _reviewed(golden: set[str], context: Context) -> list[Golden]:
 # ── approval ─────────────────────────────────────────────────────────────────────────────────
 
 
-def judges(context: Context) -> list[Listed]:
-    """All judges, the oldest first."""
+def judges(context: Context, name: str = NAME) -> list[Listed]:
+    """All judges (or other models of that ``name``), the oldest first."""
     approvals = context.store.rows(
         select(judge_approval)
-        .where(judge_approval.c.name == NAME)
+        .where(judge_approval.c.name == name)
         .order_by(judge_approval.c.approved_at)
     )
     last = {row.digest: row for row in approvals}
-    current = digest_in_force(context)
+    current = digest_in_force(context, name)
     table = model_artifact.c
     rows = context.store.rows(
         select(table.digest, table.created_at, table.card)
-        .where(table.name == NAME)
+        .where(table.name == name)
         .order_by(table.created_at, table.digest)
     )
     return [
         Listed(
+            name=name,
             digest=row.digest,
             created_at=row.created_at,
             card=row.card,
@@ -214,7 +232,8 @@ def find_judge(digest: str, context: Context) -> Listed:
     Raises:
         ConfigurationError: not exactly one does.
     """
-    found = [one for one in judges(context) if one.digest.startswith(digest)]
+    every = [one for name in MODELS for one in judges(context, name)]
+    found = [one for one in every if one.digest.startswith(digest)]
     if len(found) != 1:
         raise ConfigurationError(
             f"{len(found)} judges begin with {digest!r}", mend="see `tidegauge judge show`"
@@ -233,7 +252,7 @@ def offered(digest: str, context: Context) -> dict[str, int | float | str]:
     """
     one = find_judge(digest, context)
     state = "in force" if one.is_current else "was in force" if one.approved_at else "candidate"
-    facts: dict[str, int | float | str] = {"digest": one.digest, "state": state}
+    facts: dict[str, int | float | str] = {"model": one.name, "digest": one.digest, "state": state}
     facts["examples"] = one.card["examples"]
     if "golden" in one.card:
         facts["golden_version"] = one.card["golden"]
@@ -242,7 +261,7 @@ def offered(digest: str, context: Context) -> dict[str, int | float | str]:
         known = one.card["cross_validated"]
         return {**facts, **{f"{name}_out_of_fold": value for name, value in known.items()}}
     before = str(held["before"])
-    gone = "" if before == digest_in_force(context) else ", not in force any more"
+    gone = "" if before == digest_in_force(context, one.name) else ", not in force any more"
     facts |= {"compared_with": before[:12] + gone, "labels_new_to_both": held["labels"]}
     if not held["reason"]:
         old, new = held["figures"]["before"], held["figures"]["after"]
@@ -279,18 +298,18 @@ def approve_judge(digest: str, actor: str, reason: str, context: Context) -> str
     """
     if not reason.strip():
         raise ConfigurationError("an approval needs a reason", mend='give --reason "…"')
-    found = find_judge(digest, context).digest
+    found = find_judge(digest, context)
     with context.store.begin() as connection:
-        put_in_force(connection, found, actor, reason, context)
-    return found
+        put_in_force(connection, found.name, found.digest, actor, reason, context)
+    return found.digest
 
 
 def put_in_force(
-    connection: Connection, digest: str, actor: str, reason: str, context: Context
+    connection: Connection, name: str, digest: str, actor: str, reason: str, context: Context
 ) -> None:
     """Write the approval and its audit entry within the caller's transaction."""
     table = judge_approval.c
-    newest = select(judge_approval).where(table.name == NAME).order_by(table.approved_at.desc())
+    newest = select(judge_approval).where(table.name == name).order_by(table.approved_at.desc())
     present = connection.execute(newest).first()
     if present is not None and present.digest == digest:
         return
@@ -298,7 +317,7 @@ def put_in_force(
     if present is not None:  # a clock that stands still must not make two of one instant
         now = max(now, present.approved_at + timedelta(microseconds=1))
     row = {
-        "name": NAME,
+        "name": name,
         "approved_at": now,
         "digest": digest,
         "approved_by": actor,
@@ -306,4 +325,4 @@ def put_in_force(
     }
     connection.execute(judge_approval.insert().values(**row))
     detail = {"digest": digest, "previous": present.digest if present else "", "reason": reason}
-    audit.append(connection, actor, "approve_judge", NAME, detail, now)
+    audit.append(connection, actor, "approve_judge", name, detail, now)

@@ -69,13 +69,13 @@ def train_judge(context: Context, actor: str = "judge train") -> Judge:
             "features": list(NAMES),
             "embedder": embedder.digest,
             "uses_context": uses_context,
-            "centre": _rounded(centre),
-            "scale": _rounded(scale),
+            "centre": rounded(centre),
+            "scale": rounded(scale),
             "weight": _WEIGHT,
-            "coefficients": _rounded(model.coef_[0]),
-            "intercept": _rounded(model.intercept_)[0],
-            "slope": _rounded([slope])[0],
-            "offset": _rounded([offset])[0],
+            "coefficients": rounded(model.coef_[0]),
+            "intercept": rounded(model.intercept_)[0],
+            "slope": rounded([slope])[0],
+            "offset": rounded([offset])[0],
         }
     ).encode()
     digest = hashlib.sha256(body).hexdigest()
@@ -89,19 +89,27 @@ def train_judge(context: Context, actor: str = "judge train") -> Judge:
     }
     if previous not in (None, digest):
         card["held_out"] = compared(in_force(context), judge, examples, probability, context)
-    _keep(judge, body, card, actor, first=previous is None, context=context)
+    keep(NAME, digest, body, card, actor, first=previous is None, context=context)
     return judge
 
 
-def _keep(
-    judge: Judge, body: bytes, card: dict[str, Any], actor: str, *, first: bool, context: Context
+def keep(
+    name: str,
+    digest: str,
+    body: bytes,
+    card: dict[str, Any],
+    actor: str,
+    *,
+    first: bool,
+    context: Context,
 ) -> None:
+    """Write a model with its card, and put it in force when it is the ``first`` of its name."""
     now = context.clock()
     with context.store.begin() as connection:
         reason = "as a judge learned it"
         record = {
-            "name": NAME,
-            "digest": judge.digest,
+            "name": name,
+            "digest": digest,
             "body": body,
             "card": {**card, "golden": golden_versions.record(connection, actor, reason, now)},
             "created_at": now,
@@ -109,7 +117,7 @@ def _keep(
         # The same examples make the same judge; the card that people approved by stays.
         context.store.upsert(connection, model_artifact, [record], keep=True)
         if first:
-            put_in_force(connection, judge.digest, actor, "the first judge", context)
+            put_in_force(connection, name, digest, actor, "the first judge", context)
 
 
 def anchor_scores(judge: Judge, context: Context) -> dict[str, float]:
@@ -206,6 +214,6 @@ def _card(examples: Sequence[Golden], context: Context, strength: float) -> dict
     }
 
 
-def _rounded(numbers: Any) -> list[float]:
+def rounded(numbers: Any) -> list[float]:
     """Fixed digits: the last bits of a solver are not the same on every machine."""
     return [float(f"{float(number):.{_DIGITS}g}") for number in numbers]

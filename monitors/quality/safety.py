@@ -141,11 +141,13 @@ def scan_shard(
 
 
 def _runnable(context: Context) -> list[Scorer]:
-    """The safety scorers whose needs the log can serve."""
+    """The safety scorers whose needs the log can serve and that have something to say."""
     return [
         scorer
         for scorer in context.scorers
-        if scorer.layer is Layer.SAFETY and set(scorer.needs) <= context.source.attributes
+        if scorer.layer is Layer.SAFETY
+        and set(scorer.needs) <= context.source.attributes
+        and not scorer.silent_in(context)
     ]
 
 
@@ -222,7 +224,7 @@ def safety(window: Window, context: Context) -> Iterator[Measurement]:
         elif scan.rows == 0 and not scan.missing:
             reason = "empty_window"
         elif scorer.name not in scan.tallies:
-            reason = "not_scanned"
+            reason = scorer.silent_in(context) or "not_scanned"
         elif not sum(scan.tallies[scorer.name].counts.get(WHOLE, [0, 0])[:2]):
             reason = "nothing_to_judge"
         if reason or scan is None:
