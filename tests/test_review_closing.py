@@ -180,7 +180,10 @@ def test_evaluators_do_not_see_the_batch(closed: Served, page: str) -> None:
     ("page", "words"),
     [
         ("", ["eva", "100 items of 120", "people alone would give", "60 s"]),
-        ("/agreement", ["krippendorff_alpha", "dimension accuracy", "1 points", "judge_agreement"]),
+        (
+            "/agreement",
+            ["Krippendorff&#39;s alpha", "dimension accuracy", "+1.00", "Judge and people agree"],
+        ),
         ("/agreement", ["The judge fails", "People say bad", "bar of 85.0 %", "kappa"]),
         ("/disputes", ["Rating 1", "What stands", "question"]),
     ],

@@ -8,18 +8,21 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select, update
 
 from monitors.review import desk
+from monitors.review.links import Person, secret_of, signed
+from monitors.review.review import review
 from monitors.review.rubric import DIMENSIONS, GUIDELINES_VERSION, RUBRIC
 from monitors.web.standalone import COOKIE
 from sql.store import Store
 from sql.tables import label, review_entry
 from tests.browser import Browser, browser, chromium
 from tests.conftest import unavailable
-from tests.review_kit import NOW
-from tests.test_review_pages import BATCH, FULL, Served, batch_of, rate, serving
+from tests.review_kit import MONTH, NOW, rate_all
+from tests.test_review_pages import BATCH, FULL, Served, batch_of, rate, serving, token_in
 
 
 @pytest.fixture
@@ -95,6 +98,123 @@ def test_changed_guidelines_are_said_and_kept_with_each_rating(served: Served) -
         rate(client, 1, **FULL)
     (entry,) = store.rows(select(review_entry))
     assert entry.guidelines == GUIDELINES_VERSION
+
+
+def test_a_refused_plain_form_loses_nothing(served: Served) -> None:
+    """Point 3: without a script, what is not complete comes back as it was filled in."""
+    with served.client("eva") as client:
+        path = f"/rate/{BATCH}/1"
+        form = {"token": token_in(client.get(path).text), "action": "submit"}
+        answer = client.post(path, data={**form, "accuracy": "2", "comment": "half of it"})
+        assert answer.status_code == 422 and "no score yet" in answer.text
+        for page in (answer.text, client.get(path).text):
+            assert 'name="accuracy" value="2" checked' in page and "half of it" in page
+        answer = client.post(path, data={**form, "accuracy": "seven"})
+        assert answer.status_code == 422 and 'value="2" checked' in answer.text
+    (entry,) = served.context.store.rows(select(review_entry))
+    assert (entry.state, entry.scores) == ("draft", {"accuracy": 2.0})
+    assert served.context.store.rows(select(label)) == []
+
+
+def test_people_read_a_refusal_and_programs_parse_it(served: Served) -> None:
+    with served.client("eva") as client:
+        for path, status in ((f"/rate/{BATCH}/999", 404), (f"/batch/{BATCH}", 403)):
+            page = client.get(path, headers={"Accept": "text/html,*/*"})
+            assert (page.status_code, "That did not work" in page.text) == (status, True)
+            assert "content-security-policy" in page.headers
+            assert client.get(path).json()["detail"]
+    strange = httpx.get(f"{served.url}/rate", headers={"Accept": "text/html"})
+    assert strange.status_code == 401 and "personal link" in strange.text
+
+
+def test_who_leads_finds_every_batch_and_others_find_none(served: Served) -> None:
+    link = f'href="batch/{BATCH}"'
+    with served.client("eva") as client:
+        assert link not in client.get("/rate").text
+    token = signed(Person("ada", admin=True), NOW + timedelta(days=1), secret_of(served.context))
+    with httpx.Client(base_url=served.url, cookies={COOKIE: token}) as client:
+        page = client.get("/rate").text
+        assert link in page and "open, due" in page
+        assert client.get(f"/batch/{BATCH}").status_code == 200
+
+
+# ── points 3 and 5, in a browser ─────────────────────────────────────────────────────────────
+
+
+def _chosen(page: Browser) -> Any:
+    return page.run(
+        "Object.fromEntries([...document.querySelectorAll('input[type=radio]:checked')]"
+        ".map(e => [e.name, e.value]))"
+    )
+
+
+def test_a_digit_answers_what_has_the_focus_and_an_arrow_stays_in_its_group(
+    tab: tuple[Browser, Served],
+) -> None:
+    page, _ = tab
+    page.run("document.querySelector('input[name=tone]').focus()")
+    page.key("3")
+    page.key("2")
+    assert _chosen(page) == {"tone": "3", "completeness": "2"}
+    page.open(f"{page.run('location.href').rsplit('/', 1)[0]}/2")
+    page.run("document.querySelector('input[name=accuracy][value=\"4\"]').focus()")
+    page.key("ArrowLeft")
+    assert page.run("location.pathname").endswith("/2"), "it does not leave the page"
+
+
+def test_what_keys_do_hands_can_do_too(tab: tuple[Browser, Served]) -> None:
+    page, _ = tab
+    page.key("4")
+    page.run("document.querySelector('#undo').click()")
+    assert _chosen(page) == {}
+    page.run("document.querySelector('#pause').click()")
+    paused = "document.querySelector('#timer').textContent.endsWith('paused')"
+    assert page.run(paused)
+    assert page.run("document.querySelector('#pause').getAttribute('aria-pressed')") == "true"
+    page.key("5")
+    assert not page.run(paused), "who rates is at work again"
+    page.key("p")
+    assert page.run(paused)
+    page.key("?")
+    seen = "(e => e.top >= 0 && e.bottom <= innerHeight)(document.querySelector('{}')"
+    assert page.run(f"{seen.format('#help p')}.getBoundingClientRect())")
+    assert page.run("document.querySelector('#draft').hidden"), "autosave needs no button"
+
+
+def test_submit_and_the_word_kept_are_seen_however_long_the_answer(
+    tab: tuple[Browser, Served],
+) -> None:
+    page, _ = tab
+    page.size(1280, 720)
+    inside = (
+        "['#submit', '#saved'].every(name => {"
+        " const e = document.querySelector(name).getBoundingClientRect();"
+        " return e.top >= 0 && e.bottom <= innerHeight && e.right <= innerWidth; })"
+    )
+    page.key("4")
+    for place in ("0", "document.body.scrollHeight"):
+        page.run(f"scrollTo(0, {place})")
+        assert page.run(inside), place
+    page.size(390, 800)
+    page.run("scrollTo(0, document.body.scrollHeight / 2)")
+    assert page.run(inside.replace("'#submit', ", "")), "on a phone the word follows"
+
+
+def test_no_page_runs_out_of_a_phone(tab: tuple[Browser, Served]) -> None:
+    page, served = tab
+    context = served.context
+    truth = {f"r{number:05d}": float(number % 2) for number in range(120)}
+    page.size(390, 844)
+    assert page.run("document.documentElement.scrollWidth <= innerWidth")
+    rate_all(context, BATCH, truth, noise=0.5)
+    with context.store.begin() as connection:
+        context.store.publish(connection, "review", MONTH, list(review.measure(MONTH, context)))
+    token = signed(Person("ada", admin=True), NOW + timedelta(days=1), secret_of(context))
+    page.cookie(COOKIE, token, served.url)
+    for path in ("rate", *(f"batch/{BATCH}{end}" for end in ("", "/agreement", "/disputes"))):
+        page.open(f"{served.url}/{path}")
+        assert page.run("document.querySelectorAll('main a, main table').length") > 0, path
+        assert page.run("document.documentElement.scrollWidth <= innerWidth"), path
 
 
 # ── point 14, in a browser ───────────────────────────────────────────────────────────────────

@@ -106,6 +106,19 @@ def open_batches(evaluator: str, context: Context) -> list[tuple[str, datetime]]
     return [(row.batch_id, row.due_at) for row in rows]
 
 
+def all_batches(context: Context) -> list[Any]:
+    """Two years of batches, the latest first: ``batch_id``, ``state``, ``due_at``."""
+    table = review_batch.c
+    query = select(table.batch_id, table.state, table.due_at)
+    return context.store.rows(query.order_by(table.window_start.desc()).limit(24))
+
+
+def is_open(batch_id: str, context: Context) -> bool:
+    """May it still be rated?"""
+    batch = _batch(batch_id, context)
+    return batch is not None and batch.state == "open"
+
+
 def queue(batch_id: str, evaluator: str, context: Context) -> list[Place]:
     """The person's items in their own order: calibration first, hidden gold strewn in.
 

@@ -19,8 +19,15 @@ from monitors.review.rubric import RUBRIC
 from monitors.web.rating import Access, access_of, answer, check_token, form_of, same_origin
 from sql.tables import review_batch
 
-_JUDGED = ("review.judge_agreement", "review.quality", "review.feature_quality")
-_METRICS = ("review.agreement", "review.krippendorff_alpha")
+_JUDGED = {
+    "review.judge_agreement": "Judge and people agree",
+    "review.quality": "Good answers, corrected by people",
+    "review.feature_quality": "Good answers of a feature, corrected by people",
+}
+_METRICS = {
+    "review.agreement": "People agree",
+    "review.krippendorff_alpha": "Krippendorff's alpha",
+}
 
 
 def judging_routes(identify: Callable[..., Any]) -> APIRouter:
@@ -46,6 +53,7 @@ def batch_page(request: Request, batch: str) -> Response:
         "batch.html",
         access,
         root="../",
+        tab="Progress",
         batch=row,
         raters=closing.raters(batch, access.context),
         skips=tallies.skips([batch], access.context),
@@ -69,6 +77,8 @@ def agreement_page(request: Request, batch: str) -> Response:
         "agreement.html",
         access,
         root="../../",
+        tab="Agreement",
+        words=_JUDGED | _METRICS,
         batch=row,
         raters=closing.raters(batch, access.context),
         agreement=[item for item in found if item.metric in _METRICS],
@@ -85,6 +95,7 @@ def disputes_page(request: Request, batch: str) -> Response:
         "disputes.html",
         access,
         root="../../",
+        tab="Disputes",
         batch=row,
         disputes=closing.disputes(batch, access.context),
         rubric=RUBRIC,

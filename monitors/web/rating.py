@@ -92,7 +92,8 @@ def start_page(request: Request) -> Response:
         places = desk.queue(batch_id, name, access.context)
         left = sum(place.state in ("open", "draft") for place in places)
         batches.append({"id": batch_id, "due": due, "left": left, "all": len(places)})
-    return answer("rate_start.html", access, root="", batches=batches)
+    led = desk.all_batches(access.context) if access.person.admin else []
+    return answer("rate_start.html", access, root="", batches=batches, led=led)
 
 
 def batch_page(request: Request, batch: str) -> Response:
@@ -107,6 +108,7 @@ def batch_page(request: Request, batch: str) -> Response:
             root="../",
             batch=batch,
             places=places,
+            open=desk.is_open(batch, access.context),
             token=form_token(access.person, batch, secret_of(access.context)),
             others=len(handover.free_places(batch, access.person.name, access.context)),
         )
@@ -217,6 +219,7 @@ def _save(
         what = error.what if isinstance(error, LabelError) else "the form cannot be read"
         if script:
             return JSONResponse({"error": what}, status_code=422)
+        _keep(access, batch, place, form)
         return _item(access, batch, number, error=what, status=422)
     stays = action == "draft" or (place.calibration and action == "submit")
     following = place if stays else desk.next_place(_places(batch, access), number)
@@ -225,6 +228,15 @@ def _save(
         said = {"revision": saved.revision, "state": saved.state, "notice": saved.notice}
         return JSONResponse({**said, "next": onwards})
     return RedirectResponse(onwards, status_code=303)
+
+
+def _keep(access: Access, batch: str, place: desk.Place, form: Mapping[str, list[str]]) -> None:
+    """What a refused form holds is kept as a draft, so that the page can show it again."""
+    try:
+        entry = entry_from(form, access.context.clock().timestamp())
+        desk.save(batch, place.item_id, access.person.name, entry, "draft", access.context)
+    except (LabelError, ValueError):
+        return  # it holds nothing that could be kept
 
 
 def entry_from(form: Mapping[str, list[str]], now: float) -> desk.Entry:
@@ -322,8 +334,12 @@ def answer(template: str, access: Access, *, status: int = 200, **values: Any) -
     return response
 
 
-def problem(_request: Request, error: HTTPException) -> Response:
-    """A refusal in JSON, without a word of what was sent."""
+def problem(request: Request, error: HTTPException) -> Response:
+    """A refusal, to a person as a page and to a script in JSON; without a word of what was sent."""
+    if "text/html" in request.headers.get("accept", ""):
+        said = {"what": error.detail, "mend": ""}
+        status = error.status_code
+        return page("rate_error.html", status=status, root="/", person=Person(""), error=said)
     return Response(
         json.dumps({"detail": error.detail}), error.status_code, media_type="application/json"
     )

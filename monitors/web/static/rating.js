@@ -19,19 +19,33 @@
   const chosen = (set) => set.querySelector("input:checked");
   const needed = (set) => !chosen(set) && !("optional" in set.dataset);
   const complete = () => !sets.some(needed);
-  const show = (index) => {
+  const mark = (index) => {
     now = Math.max(0, Math.min(sets.length - 1, index));
     sets.forEach((set, place) => set.classList.toggle("now", place === now));
+  };
+  const show = (index) => {
+    mark(index);
     sets[now].scrollIntoView({ block: "nearest" });
   };
+  // What is tabbed to or clicked is what the next digit answers.
+  sets.forEach((set, place) => set.addEventListener("focusin", () => mark(place)));
 
   // A second counts while the page is seen and somebody has moved in the last minute.
+  const tick = () => {
+    const word = paused ? ", paused" : sitting + before + active > timer.dataset.soft ? ", time for a pause soon" : "";
+    timer.textContent = `${Math.round((sitting + before + active) / 60)} min${word}`;
+  };
+  const button = document.getElementById("pause");
+  const pause = (on) => {
+    paused = on;
+    button.setAttribute("aria-pressed", String(on));
+    button.firstChild.data = on ? "Go on " : "Pause ";
+    tick();
+  };
   setInterval(() => {
     const idle = Date.now() - touched > 60000;
     if (!paused && !document.hidden && !idle) active += 1;
-    const total = sitting + before + active;
-    const word = paused ? ", paused" : total > timer.dataset.soft ? ", time for a pause soon" : "";
-    timer.textContent = `${Math.round(total / 60)} min${word}`;
+    tick();
     seconds.value = before + active;
   }, 1000);
   for (const kind of ["keydown", "pointermove", "pointerdown", "wheel"])
@@ -65,6 +79,7 @@
     return sending;
   };
   const draft = () => {
+    if (paused) pause(false); // who writes is at work again
     say("saving");
     clearTimeout(pending);
     pending = setTimeout(async () => {
@@ -128,15 +143,27 @@
     f: () => form.querySelector(".flags input").focus(),
     c: () => form.elements.comment.focus(),
     u: undo,
-    p: () => { paused = !paused; },
-    "?": () => { const help = document.getElementById("help"); help.open = !help.open; },
+    p: () => pause(!paused),
+    "?": () => {
+      const help = document.getElementById("help");
+      help.open = !help.open;
+      help.scrollIntoView({ block: "nearest" });
+    },
   };
+  // Keys for hands that have none: these two need the script, and autosave needs no button.
+  for (const [id, act] of [["pause", keys.p], ["undo", undo]]) {
+    const element = document.getElementById(id);
+    element.hidden = false;
+    element.addEventListener("click", () => act());
+  }
+  document.getElementById("draft").hidden = true;
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const target = event.target;
     if (event.key === "Escape") { target.blur(); return; }
     if (target.closest("textarea, select, summary, a, button")) return;
     if (event.key === " ") return;
+    if (event.key === "ArrowLeft" && target.matches("input[type=radio]")) return; // moves in its group
     const act = /^[0-5]$/.test(event.key) ? () => score(event.key) : keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!act || event.repeat) return;
     event.preventDefault();
