@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, null, or_, select, update
 
+from monitors import pages
 from monitors.context import Context
 from monitors.drift.embedder import content_key
 from monitors.logs.draw import ERASED
@@ -230,7 +231,7 @@ def _files(ids: Sequence[str], context: Context) -> list[Path]:
     kept = select(partial_result.c.window_start, partial_result.c.body).where(
         partial_result.c.job == topics.KEPT.job, partial_result.c.step == topics.KEPT.step
     )
-    reports = context.settings.path(context.settings.reports) / "drift"
+    reports = pages.reports(context.settings, "drift")
     for row in context.store.rows(kept):
         if any(mine & set(topic["members"]) for topic in row.body["topics"]):
             zone = context.settings.timezone

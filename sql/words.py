@@ -1,8 +1,15 @@
-"""How a measurement's numbers are written for people: in messages, on pages, in the terminal."""
+"""How numbers and texts are written for people: in messages, on pages, in the terminal."""
 
 from __future__ import annotations
 
+import re
+
 NOTHING = "–"
+# Signs that a reader cannot see but that change what is seen: controls, bidi, zero width, tags.
+_HIDDEN = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 
 
 def number(value: float | None, unit: str = "") -> str:
@@ -35,3 +42,8 @@ def between(low: float | None, high: float | None, unit: str = "") -> str:
     if low is None or high is None or low == high:
         return ""
     return f"{number(low, unit)} to {number(high, unit)}"
+
+
+def visible(text: str) -> str:
+    """The text with its hidden signs written out, as ``⟦U+202E⟧``."""
+    return _HIDDEN.sub(lambda match: f"⟦U+{ord(match[0]):04X}⟧", text)

@@ -17,11 +17,12 @@ import pytest
 from sqlalchemy import select
 
 from monitors.review.batch import folder_of, make_batch
-from monitors.review.files import broken_files, visible
+from monitors.review.files import broken_files
 from monitors.review.labels import LabelError, Rating, record_labels
 from monitors.review.rubric import DIMENSIONS
 from sql.store import Store
 from sql.tables import label, review_assignment, review_batch, review_item, sample
+from sql.words import visible
 from tests.review_kit import MONTH, NOW, PEOPLE, fill_month, review_context
 
 EVIL = [

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from monitors import pages
 from monitors.context import Context
 from monitors.drift.categories import changes
 from monitors.drift.columns import Column, watched
@@ -17,6 +18,7 @@ from sql.measurement import Measurement, labels_key
 from sql.window import Grain, Window
 
 _NAMES = 5
+_TEMPLATE = Path(__file__).parent / "templates" / "inputs.html"
 
 # Which rules would speak of a measurement: the monitors do not know them.
 Speaks = Callable[[Measurement], Sequence[str]]
@@ -58,19 +60,8 @@ def write_report(window: Window, context: Context, speaks: Speaks) -> Path | Non
     made = picture(window, pinned.days, context)
     if made is None:
         return None
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    from monitors.review.files import visible
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(visible=visible)
-    table = environment.get_template("inputs.html").render(
+    table = pages.render(
+        _TEMPLATE,
         window=str(window),
         reference=f"{pinned.days[0]} to {pinned.days[-1]}",
         lines=_lines(window, pinned, context, made.opinions, speaks),
@@ -78,12 +69,8 @@ def write_report(window: Window, context: Context, speaks: Speaks) -> Path | Non
         picture=made,
         workspace=f"{context.settings.reports}/{FOLDER}",
     )
-    folder = context.settings.path(context.settings.reports) / "drift"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{window}.html"
-    partial = path.with_suffix(".part")
-    partial.write_text(made.html.replace("<body>", f"<body>\n{table}", 1), encoding="utf-8")
-    return partial.replace(path)
+    text = made.html.replace("<body>", f"<body>\n{table}", 1)
+    return pages.write(pages.reports(context.settings, "drift") / f"{window}.html", text)
 
 
 def _lines(

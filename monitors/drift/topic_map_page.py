@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from monitors import pages
 from monitors.context import Context
 from monitors.drift.terms import terms
 from monitors.drift.texts import Texts, sampled_inputs
@@ -18,6 +19,8 @@ from monitors.reference import is_reference
 from monitors.statistics.contribution import Part
 from sql.window import Window
 from sql.words import number
+
+_TEMPLATE = Path(__file__).parent / "templates" / "map.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,33 +44,17 @@ def write_map(window: Window, context: Context) -> Path | None:
     found = map_in_force(context)
     if found is None:
         return None
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    from monitors.review.files import visible
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(visible=visible)
     members = members_of(found, week, context)
     parts = parts_of(found, week, members, context)
     lines = _lines(found, week, members, parts, window, context)
-    text = environment.get_template("map.html").render(
+    text = pages.render(
+        _TEMPLATE,
         window=str(window),
         lines=lines,
         change=number(sum(part.total for part in parts.values()), "ratio") if parts else "",
         scorer=context.settings.review.scorer,
     )
-    folder = context.settings.path(context.settings.reports) / "drift"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{window}-map.html"
-    partial = path.with_suffix(".part")
-    partial.write_text(text, encoding="utf-8")
-    return partial.replace(path)
+    return pages.write(pages.reports(context.settings, "drift") / f"{window}-map.html", text)
 
 
 def _lines(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import select
 
+from monitors import pages
 from monitors.context import Context
 from monitors.drift.regions import SAME
 from monitors.drift.terms import terms
@@ -24,6 +25,7 @@ from sql.words import between, number
 
 _EXAMPLES, _CHARACTERS = 5, 300
 _CHUNK = 500
+_TEMPLATE = Path(__file__).parent / "templates" / "topics.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +55,12 @@ def write_topics(window: Window, context: Context) -> Path | None:
     found = read_topics(window, context)
     if not found:
         return None
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    from monitors.review.files import visible
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(visible=visible)
     lines = []
     for kind, windows in ((NEW, [window]), (GONE, reference_days(context))):
         chosen = [topic for topic in found if topic.kind == kind]
         lines += _lines(chosen, sampled_inputs(windows, context), window, context) if chosen else []
-    text = environment.get_template("topics.html").render(window=str(window), lines=lines)
-    folder = context.settings.path(context.settings.reports) / "drift"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{window}-topics.html"
-    partial = path.with_suffix(".part")
-    partial.write_text(text, encoding="utf-8")
-    return partial.replace(path)
+    text = pages.render(_TEMPLATE, window=str(window), lines=lines)
+    return pages.write(pages.reports(context.settings, "drift") / f"{window}-topics.html", text)
 
 
 def _lines(topics: Sequence[Topic], rows: Texts, window: Window, context: Context) -> list[Line]:

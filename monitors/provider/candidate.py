@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from monitors import pages
 from monitors.context import Context
 from monitors.provider.asking import Reply, ask_all
 from monitors.provider.baselines import Answer, Baseline, current, provider_settings
@@ -98,7 +99,7 @@ def try_candidate(
     extras = extras_of(settings, context)
     found = compare_answers(pinned.prompts, pinned.answers, answers, settings, extras=extras)
     name = f"candidate-{provider}-{_safe(model)}-{day}.html"
-    path = context.settings.path(context.settings.reports) / "provider" / name
+    path = pages.reports(context.settings, "provider") / name
     outcome = _decided(found, len(answers), len(pinned.prompts), tally.spent_usd, path)
     _write(path, outcome, found, pinned, answers, settings, model)
     with context.store.begin() as connection:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from monitors import pages
 from monitors.logs.redaction import redact
 from monitors.provider.baselines import Answer
 from monitors.provider.checks import judge
@@ -19,6 +20,8 @@ from monitors.provider.prompts import Prompt
 from monitors.provider.verdict import ALPHA, Moved
 from monitors.settings import ProviderSettings
 from sql.words import number
+
+_TEMPLATE = Path(__file__).parent / "templates" / "moved.html"
 
 SHOWN = 10
 _LONGEST = 1_500
@@ -123,27 +126,13 @@ class Comparison:
 
 def write_page(path: Path, comparison: Comparison) -> Path:
     """Write the page; the same comparison gives the same bytes."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    from monitors.review.files import visible
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, visible=visible)
-    text = environment.get_template("moved.html").render(
+    text = pages.render(
+        _TEMPLATE,
         comparison=comparison,
         rows=[_line(each) for each in comparison.found],
         alpha=f"{ALPHA:.2g}",
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_text(text, encoding="utf-8")
-    return partial.replace(path)
+    return pages.write(path, text)
 
 
 def _line(each: Moved) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from monitors import pages
 from monitors.context import Context
 from monitors.provider.baselines import current
 from monitors.provider.comparison import replayed_answers, seed_of
@@ -33,7 +34,7 @@ def write_reports(window: Window, context: Context) -> list[Path]:
             pinned.prompts, pinned.answers, answers, settings, extras=extras, seed=seed
         )
         served = sorted({f"{a.model} {a.fingerprint}".strip() for s in answers.values() for a in s})
-        folder = context.settings.path(context.settings.reports) / "provider"
+        folder = pages.reports(context.settings, "provider")
         moved = ", ".join(each.feature.name for each in found if each.moved)
         page = Comparison(
             title=f"{settings.pin}, {window}",

@@ -19,6 +19,7 @@ from sqlalchemy import Row, select
 from alerts import charts
 from alerts.acknowledgements import find_incident
 from alerts.rules import BUILT_IN, Rule, Verdict
+from monitors import pages
 from monitors.quality import attribution
 from monitors.report import aftermath
 from monitors.report.aftermath import Sheet, at
@@ -83,11 +84,7 @@ def write_page(suite: Suite, found: Lineage) -> Path:
             style=STYLE.read_text(encoding="utf-8"),
         )
     )
-    folder = suite.settings.path(suite.settings.reports) / "incidents"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{found.name}.html"
-    path.write_text(text, encoding="utf-8")
-    return path
+    return pages.write(pages.reports(suite.settings, "incidents") / f"{found.name}.html", text)
 
 
 def lineage(suite: Suite, text: str, generation: int = 0) -> Lineage:

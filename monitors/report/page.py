@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 import monitors.web
+from monitors import pages
 from monitors.report.overview import Planted, overview
 from monitors.suite import Suite
 from monitors.web.coverage import calendars
 from monitors.web.words import labels_text
-from sql.words import between, number
 
 NAME = "index.html"
 _HERE = Path(__file__).parent
@@ -48,27 +47,11 @@ def write_report(
             style=STYLE.read_text(encoding="utf-8"),
         )
     )
-    folder = suite.settings.path(suite.settings.reports)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / NAME
-    # A reader must never meet half a page.
-    with tempfile.NamedTemporaryFile(
-        "w", dir=folder, suffix=".part", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(text)
-    Path(file.name).chmod(0o644)
-    return Path(file.name).replace(path)
+    return pages.write(pages.reports(suite.settings) / NAME, text)
 
 
 def environment() -> Environment:
     """Templates of the reports and the pages; what they are given is escaped."""
-    made = Environment(
-        loader=FileSystemLoader([_HERE / "templates", _WEB / "templates"]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(number=number, labels=labels_text)
-    made.globals.update(between=between)
+    made = pages.environment(_HERE / "templates", _WEB / "templates")
+    made.filters.update(labels=labels_text)
     return made

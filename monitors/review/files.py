@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,14 +14,10 @@ from typing import Any
 
 from monitors.review.rubric import GUIDELINES_VERSION, RUBRIC
 from sql.types import canonical_json
+from sql.words import visible
 
 SCHEMA = "tidegauge.review/1"
 _TEMPLATES = Path(__file__).parent / "templates"
-# Signs that a reader cannot see but that change what is seen: controls, bidi, zero width, tags.
-_HIDDEN = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e"
-    r"\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +83,6 @@ def broken_files(folder: Path) -> list[str]:
         return not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest
 
     return [name for name, digest in digests.items() if differs(name, digest)]
-
-
-def visible(text: str) -> str:
-    """The text with its hidden signs written out, as ``⟦U+202E⟧``."""
-    return _HIDDEN.sub(lambda match: f"⟦U+{ord(match[0]):04X}⟧", text)
 
 
 def _jsonl(items: Sequence[Item]) -> bytes:

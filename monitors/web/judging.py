@@ -11,13 +11,13 @@ from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
 from monitors.review import closing, tallies
-from monitors.review.files import visible
 from monitors.review.labels import LabelError
 from monitors.review.links import form_token, secret_of
 from monitors.review.rated import rated_items
 from monitors.review.rubric import RUBRIC
 from monitors.web.rating import Access, access_of, answer, check_token, form_of, same_origin
 from sql.tables import review_batch
+from sql.words import visible
 
 _JUDGED = {
     "review.judge_agreement": "Judge and people agree",

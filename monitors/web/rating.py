@@ -20,11 +20,11 @@ from starlette.concurrency import run_in_threadpool
 
 from monitors.context import Context
 from monitors.review import desk, handover
-from monitors.review.files import visible
 from monitors.review.labels import LabelError
 from monitors.review.links import Person, form_token, secret_of
 from monitors.review.rubric import DIMENSIONS, FLAGS, GUIDELINES_VERSION, RUBRIC, SKIP_REASONS
 from monitors.web.rendering import page
+from sql.words import visible
 
 _STATIC = Path(__file__).parent / "static"
 # Our own script and style; nothing from elsewhere, nothing inline, no frame but Airflow's.

@@ -6,23 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from monitors.pages import environment
 from monitors.web.drawing import interval_bar, sparkline
 from monitors.web.words import instant, labels_text
-from sql.words import between, number
 
 HERE = Path(__file__).parent
 
-jinja = Environment(
-    loader=FileSystemLoader(HERE / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-jinja.filters.update(number=number, instant=instant, labels=labels_text)
-jinja.globals.update(between=between, sparkline=sparkline, interval_bar=interval_bar)
+jinja = environment(HERE / "templates")
+jinja.filters.update(instant=instant, labels=labels_text)
+jinja.globals.update(sparkline=sparkline, interval_bar=interval_bar)
 
 
 def page(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
