@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, null, or_, select, update
+from sqlalchemy import Connection, Table, delete, null, or_, select, update
 
 from monitors import pages
 from monitors.context import Context
@@ -22,6 +22,7 @@ from sql.errors import ConfigurationError
 from sql.tables import (
     embedding,
     golden_example,
+    golden_text,
     judge_verdict,
     label,
     partial_result,
@@ -178,19 +179,27 @@ def _reasons(connection: Connection, rows: Sequence[Any]) -> int:
 
 
 def _golden(connection: Connection, rows: Sequence[Any]) -> int:
-    """Examples of the very question and answer, or made in a review of the very question."""
+    """Examples of the very question and answer, or made in a review of the very question.
+
+    Every wording of theirs that is kept for older versions goes, too.
+    """
     pairs = {(row.input_sha256, row.output_sha256) for row in rows}
     asked = {digest for digest, _ in pairs} - {_NOTHING}
-    table = golden_example.c
-    mine = []
-    for example in connection.execute(
-        select(table.example_id, table.input, table.output, table.provenance)
-    ):
-        pair = (_sha256(example.input), _sha256(example.output))
-        if pair in pairs or (pair[0] in asked and example.provenance.startswith("batch ")):
-            mine.append(example.example_id)
-    for some in _parts(mine):
-        connection.execute(delete(golden_example).where(table.example_id.in_(some)))
+
+    def theirs(table: Table) -> set[str]:
+        columns = (table.c.example_id, table.c.input, table.c.output, table.c.provenance)
+        found = set()
+        for example in connection.execute(select(*columns)):
+            pair = (_sha256(example.input), _sha256(example.output))
+            if pair in pairs or (pair[0] in asked and example.provenance.startswith("batch ")):
+                found.add(example.example_id)
+        return found
+
+    mine = theirs(golden_example)
+    for some in _parts(sorted(mine | theirs(golden_text))):
+        connection.execute(delete(golden_text).where(golden_text.c.example_id.in_(some)))
+    for some in _parts(sorted(mine)):
+        connection.execute(delete(golden_example).where(golden_example.c.example_id.in_(some)))
     return len(mine)
 
 

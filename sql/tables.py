@@ -232,6 +232,20 @@ golden_version = Table(
     Column("reason", Text, nullable=False),
 )
 
+golden_text = Table(
+    "golden_text",
+    metadata,
+    _key("example_id"),
+    _key("content", 64),
+    Column("input", Text, nullable=False),
+    Column("output", Text, nullable=False),
+    Column("context", Text),
+    Column("reference", Text),
+    Column("dimensions", Json, nullable=False),
+    Column("provenance", String(200), nullable=False),
+    Column("added_at", Instant, nullable=False),
+)
+
 model_artifact = Table(
     "model_artifact",
     metadata,

@@ -19,6 +19,7 @@ from monitors.erasure import erase
 from monitors.logs.draw import draw_sample
 from monitors.quality.llm_judge import content_digest
 from monitors.review.golden import Golden, import_golden
+from monitors.review.golden_versions import restore
 from sql.errors import ConfigurationError
 from sql.store import Store
 from sql.tables import audit, embedding, judge_verdict, metadata, sample, score
@@ -69,7 +70,10 @@ def told(store: Store, folder: Path, key: str = "secret") -> Iterator[Context]:
         context.embedder().embed([each for one in rows for each in (one.input, one.output)])
         mine = [one for one in rows if CANARY in one.input]
         golden = Golden(mine[0].input, "a better answer", 1.0, provenance="batch log-2026-06")
-        import_golden([golden, Golden(mine[1].input, ANSWER, 0.0), Golden("q", "a", 1.0)], context)
+        reworded = Golden(mine[2].input, ANSWER, 0.0, example_id="reworded")
+        examples = [golden, Golden(mine[1].input, ANSWER, 0.0), Golden("q", "a", 1.0)]
+        import_golden([*examples, reworded], context)
+        import_golden([replace(reworded, input="of what?", output="of nobody")], context)
         _write_about(mine, store, context)
         drift = folder / "reports" / "drift"
         drift.mkdir(parents=True)
@@ -190,6 +194,10 @@ def test_no_table_and_no_file_knows_the_subject(
         told_of = store.rows(select(audit.c.action, audit.c.subject, audit.c.detail))
         again = erase(ADA, "dpo", context)
         nobody = erase("nobody", "dpo", context)
+        back = restore(1, "ada", "as it was", context)
+        restored = dump(store_url)
+    assert CANARY not in restored, "nor does an old version of the golden set bring it back"
+    assert (len(back.missing), back.removed) == (3, 1)
     assert CANARY not in after and ADA not in after
     assert hashlib.sha256(CANARY.encode()).hexdigest() not in after
     # Twenty questions, and one answer that all of them got.

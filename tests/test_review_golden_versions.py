@@ -5,18 +5,31 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
-from monitors.review.golden import Golden, import_golden
+from monitors.context import Context
+from monitors.review.golden import Golden, import_golden, list_golden
 from monitors.review.golden_check import check_golden, near_pairs
-from monitors.review.golden_versions import AlteredVersion, difference, latest, load, versions
+from monitors.review.golden_versions import (
+    AlteredVersion,
+    content_digest,
+    difference,
+    latest,
+    load,
+    restore,
+    versions,
+)
 from monitors.settings import ProviderSettings
 from sql.errors import ConfigurationError
 from sql.store import Store
-from sql.tables import audit, golden_example, golden_version
+from sql.tables import audit, golden_example, golden_text, golden_version
 from tests.review_kit import review_context
 from tests.test_cli import run
 from tests.test_review_results import Topics
@@ -77,6 +90,86 @@ def test_an_altered_version_is_noticed(store: Store, tmp_path: Path) -> None:
         connection.execute(update(golden_version).values(body="{}"))
     with pytest.raises(AlteredVersion):
         load(1, context)
+
+
+# ── bringing one back ────────────────────────────────────────────────────────────────────────
+
+STEPS = st.lists(
+    st.dictionaries(
+        st.integers(0, 5),
+        st.tuples(st.sampled_from("abc"), st.sampled_from([0.0, 1.0]), st.booleans()),
+        min_size=1,
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(steps=STEPS, back=st.integers(0, 4))
+def test_any_version_comes_back_whole(steps: list[dict[int, Any]], back: int) -> None:
+    """Whatever was imported, reworded, turned and removed in between."""
+    with TemporaryDirectory() as folder:
+        context = review_context(Store.open("sqlite://"), Path(folder))
+        sets = []
+        for step in steps:
+            rows = [
+                Golden(f"q{n}", word, label, is_anchor=anchor, example_id=f"e{n}")
+                for n, (word, label, anchor) in step.items()
+            ]
+            import_golden(rows, context, reason="so", change_verdicts=True)
+            sets.append(list_golden(context))
+        number = back % len(sets)
+        wanted = next(n for n in range(1, 9) if _members(context, n) == _ids(sets[number]))
+        with context.store.begin() as connection:
+            connection.execute(delete(golden_example).where(golden_example.c.example_id == "e0"))
+        done = restore(wanted, "ada", "it was right", context)
+        assert (list_golden(context), done.missing) == (sets[number], ())
+        assert _members(context, done.version) == _ids(sets[number])
+        assert restore(wanted, "ada", "again", context).version == done.version
+        context.store.close()
+
+
+def _ids(examples: list[Golden]) -> dict[str, tuple[str, float, bool]]:
+    return {
+        one.key: (
+            content_digest(one.input, one.output, one.context, one.reference),
+            one.label,
+            one.is_anchor,
+        )
+        for one in examples
+    }
+
+
+def _members(context: Context, number: int) -> dict[str, tuple[str, float, bool]]:
+    return {
+        key: (one.content, one.label, one.is_anchor)
+        for key, one in load(number, context).members.items()
+    }
+
+
+def test_what_was_not_kept_stays_away_and_what_was_altered_is_noticed(
+    store: Store, tmp_path: Path
+) -> None:
+    context = review_context(store, tmp_path)
+    import_golden(SET, context)
+    import_golden([replace(SET[0], context="a passage")], context)
+    with pytest.raises(ConfigurationError, match="needs a reason"):
+        restore(1, "ada", " ", context)
+    with pytest.raises(ConfigurationError, match="no version 9"):
+        restore(9, "ada", "why", context)
+    with store.begin() as connection:
+        gone = golden_text.c.example_id == SET[0].key
+        connection.execute(delete(golden_text).where(gone, golden_text.c.context.is_(None)))
+    done = restore(1, "ada", "why", context)
+    assert (done.version, done.removed, done.missing) == (3, 1, (SET[0].key,))
+    assert len(list_golden(context)) == len(SET) - 1
+    assert load(3, context).reason == "version 1 again: why"
+    with store.begin() as connection:
+        connection.execute(update(golden_text).values(output="another"))
+    with pytest.raises(AlteredVersion):
+        restore(2, "ada", "why", context)
+    assert len(list_golden(context)) == len(SET) - 1, "nothing was half done"
 
 
 # ── what is wrong with a set ─────────────────────────────────────────────────────────────────
@@ -168,3 +261,5 @@ def test_versions_by_the_command_line(tmp_path: Path) -> None:
     listed = run(tmp_path, "golden", "versions").stdout
     assert "people settled it" in listed
     assert "0 → 1" in run(tmp_path, "golden", "diff", "1", "2").stdout
+    back = run(tmp_path, "golden", "restore", "1", "--reason", "they had not")
+    assert "version 3 is as version 1 was: 0 examples added, 1 changed" in back.stdout

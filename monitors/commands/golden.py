@@ -139,6 +139,28 @@ def diff(
         terminal.out.print(f"{name:<15}{len(ids):>5}  {few}", markup=False, soft_wrap=True)
 
 
+@app.command(epilog="Example: tidegauge golden restore 3 --reason 'the import of May was wrong'")
+def restore(
+    version: Annotated[int, typer.Argument(help="The number of a version.")],
+    reason: Annotated[str, typer.Option(help="Why, kept with the new version.")],
+    actor: Actor = "cli",
+    config: Config = None,
+) -> None:
+    """Bring a version back, as a new one; what has been erased since stays away."""
+    from monitors.review import golden_versions
+
+    done = golden_versions.restore(version, actor, reason, suite_of(config).context)
+    terminal.out.print(
+        f"version {done.version} is as version {version} was: {done.added:,} examples added, "
+        f"{done.changed:,} changed, {done.removed:,} removed"
+    )
+    if done.missing:
+        terminal.out.print(
+            f"  {len(done.missing):,} stay away: their texts have been erased, or were reworded "
+            "before texts were kept"
+        )
+
+
 @app.command(epilog="Example: tidegauge golden check")
 def check(config: Config = None) -> None:
     """Size, near-duplicates, contradictions, and golden questions in anchors and prompts.

@@ -111,7 +111,10 @@ def keep(
             "name": name,
             "digest": digest,
             "body": body,
-            "card": {**card, "golden": golden_versions.record(connection, actor, reason, now)},
+            "card": {
+                **card,
+                "golden": golden_versions.record(connection, context.store, actor, reason, now),
+            },
             "created_at": now,
         }
         # The same examples make the same judge; the card that people approved by stays.

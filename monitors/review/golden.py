@@ -107,8 +107,9 @@ def import_golden(
                 where="golden set",
                 mend="have people settle them; then say --change-verdicts and a --reason",
             )
+        golden_versions.keep_texts(connection, context.store)  # of what is overwritten now
         context.store.upsert(connection, golden_example, records.values())
-        version = golden_versions.record(connection, actor, reason or "import", now)
+        version = golden_versions.record(connection, context.store, actor, reason or "import", now)
     return Imported(len(records), len(set(records) - set(known)), changed, version)
 
 

@@ -2,7 +2,8 @@
 
 A version is written with the change that makes it and never again; its digest is the sha256 of its
 own text. It holds ids, digests and verdicts but no text, so that erasing what a person wrote
-rewrites no history.
+rewrites no history. The texts are kept beside, by digest, so that a version can be brought back:
+all of it but what has been erased since.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from monitors.context import Context
 from sql import audit
 from sql.errors import ConfigurationError, TidegaugeError
-from sql.tables import golden_example, golden_version
+from sql.store import Store
+from sql.tables import golden_example, golden_text, golden_version
 from sql.types import canonical_json
 
 # Of each example, in this order, under its id.
 _FIELDS = ("content", "label", "is_anchor", "feature", "provenance")
+_TEXTS = ("input", "output", "context", "reference")
+_KEPT = (*_TEXTS, "dimensions", "provenance", "added_at")
 
 
 class AlteredVersion(TidegaugeError):
@@ -63,11 +67,29 @@ class Difference:
     anchors: tuple[str, ...]
 
 
-def record(connection: Connection, actor: str, reason: str, at: datetime) -> int:
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What bringing a version back did.
+
+    Args:
+        version: of the set as it stands now; another number than the one brought back.
+        added, changed, removed: how many examples, against the set before.
+        missing: ids of examples whose texts are not kept any more, and that stay away.
+    """
+
+    version: int
+    added: int
+    changed: int
+    removed: int
+    missing: tuple[str, ...]
+
+
+def record(connection: Connection, store: Store, actor: str, reason: str, at: datetime) -> int:
     """Write down the set as it stands within the caller's transaction; the number of the version.
 
     A set that did not change is the version that it was.
     """
+    keep_texts(connection, store)
     body = canonical_json(_body(connection))
     digest = hashlib.sha256(body.encode()).hexdigest()
     last = _last(connection)
@@ -87,6 +109,72 @@ def record(connection: Connection, actor: str, reason: str, at: datetime) -> int
     }
     connection.execute(golden_version.insert().values(**row))
     return number
+
+
+def keep_texts(connection: Connection, store: Store) -> None:
+    """Keep the texts of the set as it stands, each wording once."""
+    rows = [
+        {
+            "example_id": row.example_id,
+            "content": _content(row),
+            **{name: getattr(row, name) for name in _KEPT},
+        }
+        for row in connection.execute(select(golden_example))
+    ]
+    store.upsert(connection, golden_text, rows)
+
+
+def restore(number: int, actor: str, reason: str, context: Context) -> Restored:
+    """Make the set what it was in a version, and write that down as a new one.
+
+    What has been erased since stays away, and so does what was reworded before texts were kept.
+
+    Raises:
+        ConfigurationError: no such version, or no reason was given.
+        AlteredVersion: the version, or a text that is kept for it, is not what was written.
+    """
+    if not reason.strip():
+        raise ConfigurationError("bringing a version back needs a reason", mend='--reason "…"')
+    wanted = load(number, context).members
+    now = context.clock()
+    with context.store.begin() as connection:
+        keep_texts(connection, context.store)
+        before = _body(connection)
+        rows = {
+            row.example_id: row
+            for row in connection.execute(select(golden_text))
+            if row.example_id in wanted and wanted[row.example_id].content == row.content
+        }
+        if any(_content(row) != row.content for row in rows.values()):
+            raise AlteredVersion(
+                "a golden text is not what was written",
+                where="table golden_text",
+                mend="restore it from a backup",
+            )
+        connection.execute(delete(golden_example))
+        context.store.upsert(
+            connection,
+            golden_example,
+            [_example(row, wanted[key]) for key, row in sorted(rows.items())],
+        )
+        after = _body(connection)
+        version = record(connection, context.store, actor, f"version {number} again: {reason}", now)
+    return Restored(
+        version=version,
+        added=len(set(after) - set(before)),
+        changed=sum(before[key] != after[key] for key in set(before) & set(after)),
+        removed=len(set(before) - set(after)),
+        missing=tuple(sorted(set(wanted) - set(rows))),
+    )
+
+
+def _example(row: Any, member: Member) -> dict[str, Any]:
+    facts = {name: getattr(member, name) for name in _FIELDS[1:]}
+    return {"example_id": row.example_id, **{name: getattr(row, name) for name in _KEPT}, **facts}
+
+
+def _content(row: Any) -> str:
+    return content_digest(*(getattr(row, name) for name in _TEXTS))
 
 
 def versions(context: Context) -> list[Version]:
@@ -146,7 +234,7 @@ def _body(connection: Connection) -> dict[str, list[Any]]:
     table = golden_example.c
     return {
         row.example_id: [
-            content_digest(row.input, row.output, row.context, row.reference),
+            _content(row),
             *(getattr(row, name) for name in _FIELDS[1:]),
         ]
         for row in connection.execute(select(golden_example).order_by(table.example_id))
