@@ -278,21 +278,20 @@ def status(config: Config = None, as_json: Json = False) -> None:
     outbox = suite.store.rows(
         select(notification.c.state, func.count()).group_by(notification.c.state)
     )
-    facts = {
-        "jobs": [dict(row._mapping) for row in rows],
-        "incidents": dict(row.tuple() for row in states),
-        "outbox": dict(row.tuple() for row in outbox),
+    counts = {
+        "incidents": {row[0]: row[1] for row in states},
+        "outbox": {row[0]: row[1] for row in outbox},
     }
     if as_json:
-        terminal.json_lines([facts])
+        terminal.json_lines([{"jobs": [dict(row._mapping) for row in rows], **counts}])
         return
     terminal.table(
         "Coverage",
         ["job", "windows", "until", "measurements"],
         [[r.job, r.windows, f"{r.until:%Y-%m-%d %H:%M}Z", r.measurements] for r in rows],
     )
-    for name in ("incidents", "outbox"):
-        shown = ", ".join(f"{count} {state}" for state, count in facts[name].items()) or "none"
+    for name, by_state in counts.items():
+        shown = ", ".join(f"{count} {state}" for state, count in by_state.items()) or "none"
         terminal.out.print(f"{'open ' if name == 'incidents' else ''}{name}: {shown}")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from monitors.context import Context
 from sql.tables import reference as reference_table
@@ -61,5 +62,5 @@ def is_reference(window: Window, context: Context) -> bool:
     return not days or window.start < days[-1].end
 
 
-def _first_day(row: object, zone: str) -> object:
-    return Window.containing(row.window_start, Grain.DAY, zone).first_day  # type: ignore[attr-defined]
+def _first_day(row: Row[Any], zone: str) -> date:
+    return Window.containing(row.window_start, Grain.DAY, zone).first_day

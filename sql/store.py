@@ -92,7 +92,7 @@ class Store:
         with safe_errors("store"), self.engine.connect() as connection:
             yield connection
 
-    def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+    def rows(self, query: Select[*tuple[Any, ...]]) -> Sequence[Row[*tuple[Any, ...]]]:
         """All rows of a small result."""
         with self.connect() as connection:
             return connection.execute(query).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from sqlalchemy import func, select
@@ -11,6 +11,10 @@ from sqlalchemy import func, select
 from monitors import terminal
 from monitors.commands.options import Config, Json, suite_of
 from monitors.jobs import run
+
+if TYPE_CHECKING:
+    from monitors.heart import Outbox
+    from monitors.suite import Suite
 
 
 def check(
@@ -51,8 +55,8 @@ def check(
     raise typer.Exit(int(found.code))
 
 
-def _outbox(suite):  # type: ignore[no-untyped-def]
-    from alerts.silences import SILENCED
+def _outbox(suite: Suite) -> Outbox:
+    from alerts.outbox import SILENCED
     from monitors.heart import Outbox
     from sql.tables import notification
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -74,7 +74,7 @@ def budget(
     from alerts.replaying import stated
 
     suite = suite_of(config)
-    lines = []
+    lines: list[dict[str, Any]] = []
     for rule in suite.alerting.rules:
         replayed = _replayed(suite, rule, since, until)
         years = max((one.years for one in replayed), default=0.0)

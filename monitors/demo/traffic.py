@@ -157,9 +157,10 @@ def _mixes(planted: Effects, bad_day: float) -> Floats:
 
 
 def _line(mix: Any, bad_day: float) -> Floats:
-    line = np.array([mix.get(kind, 0.0) for kind in Kind])
+    line = np.array([mix.get(kind, 0.0) for kind in Kind], dtype=np.float64)
     line[Kind.WRONG_NUMBER :] *= np.exp(bad_day)
-    return line / line.sum()
+    shares: Floats = line / line.sum()
+    return shares
 
 
 def draw(facts: Day, seed: int, number: int) -> Block:

@@ -102,8 +102,8 @@ def _exploded(names: Sequence[str], ref: Floats, cur: Floats) -> Change:
     both = (ref.sum(axis=0) > 0) & (cur.sum(axis=0) > 0)
     grown = np.flatnonzero(both & (q >= _TIMES * p))
     chances = [
-        histogram_test_by_day(*(_against_rest(side, place) for side in (ref, cur)))
-        for place in grown
+        histogram_test_by_day(_against_rest(ref, place), _against_rest(cur, place))
+        for place in grown.tolist()
     ]
     inside = cur[:, grown].sum(axis=1)
     return Change(

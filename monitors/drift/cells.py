@@ -96,7 +96,7 @@ def _names(before: Sequence[Sketch], after: Sequence[Sketch]) -> list[str]:
     total: Counter[str] = Counter()
     for day in (*before, *after):
         if isinstance(day, Categories):
-            total.update(day.frequent())  # type: ignore[arg-type]
+            total.update(day.frequent())
     # Ties by name: the same windows have the same cells, always.
     return sorted(total, key=lambda name: (-total[name], name))[:_TOP_CATEGORIES]
 

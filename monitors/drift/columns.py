@@ -39,8 +39,10 @@ _CODE = (
     r"```|\bdef \w+\(|\bfunction\b[^\n]*\(|#include|\};|=> ?\{|</\w+>|"
     r"\bimport \w+|(?is)\bselect\b.+\bfrom\b.+(;|\bwhere\b)"
 )
-_SCRIPTS = ("Latin", "Cyrillic", "Greek", "Arabic", "Hebrew", "Devanagari", "Thai", "Hangul", "Han")
-_SCRIPTS += ("Hiragana", "Katakana")
+_SCRIPTS = (
+    *("Latin", "Cyrillic", "Greek", "Arabic", "Hebrew", "Devanagari", "Thai"),
+    *("Hangul", "Han", "Hiragana", "Katakana"),
+)
 
 
 @dataclass(frozen=True, slots=True)

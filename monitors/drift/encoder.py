@@ -126,7 +126,8 @@ def load(folder: Path, device: str) -> Encoder:
     tokeniser = exact.tokenizer.backend_tokenizer
     tokeniser.no_padding()
     tokeniser.enable_truncation(exact.max_seq_length)
-    transformer = exact[0].auto_model.eval()
+    transformer: Any = exact[0].auto_model
+    transformer.eval()
     AttentionInterface.register(_ATTENTION, _attend)
     transformer.set_attn_implementation(_ATTENTION)
     for kind in (torch.bfloat16, torch.float32) if _computes_half(device) else (torch.float32,):

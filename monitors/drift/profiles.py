@@ -156,7 +156,7 @@ def _reported(sizes: Mapping[Any, int]) -> list[str]:
 
 
 def _codes(values: Sequence[Any], known: Sequence[str]) -> NDArray[np.intp]:
-    place = {value: code for code, value in enumerate(known)}
+    place: dict[str | None, int] = {value: code for code, value in enumerate(known)}
     return np.array([place.get(value, -1) for value in slices.as_text(values)], dtype=np.intp)
 
 
@@ -178,7 +178,7 @@ def _add_turns(
         query = select(single.c.turns, func.count(), *values).group_by(single.c.turns, *values)
         for turns, count, *value in source.rows(query):
             text = slices.as_text(value)[0] if field else ""
-            if not field or text in known[field]:
+            if text is not None and (not field or text in known[field]):
                 place = (field, text) if field else WHOLE
                 day.at(TURNS, place).add(np.full(count, float(turns)))
 

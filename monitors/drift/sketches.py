@@ -143,7 +143,8 @@ def quantiles(values: Floats, weights: Floats, shares: Floats) -> Floats:
     reached = np.cumsum(weights) / float(weights.sum())
     # Sums of shares miss a round number by a rounding error, which must not be a whole row.
     places = np.searchsorted(reached, shares - 1e-9, side="left")
-    return values[places.clip(max=len(values) - 1)]
+    found: Floats = values[places.clip(max=len(values) - 1)]
+    return found
 
 
 __all__ = ["KINDS", "Categories", "Numbers", "Sketch", "pooled", "quantiles"]

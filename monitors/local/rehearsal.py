@@ -121,7 +121,7 @@ def unfinished(plan: Sequence[Due], done: Callable[[str, Any], bool]) -> list[Du
 
 def _execute(dag: DAG, due: Due, as_of: datetime, home: Home) -> None:
     """Run one DAG as if it were ``as_of``: by then a window has landed in the log."""
-    heard: list[BaseException] = []
+    heard: list[str | BaseException | None] = []
     for task in dag.tasks:
         task.retries = 0
         task.on_failure_callback = [lambda context: heard.append(context["exception"])]

@@ -214,7 +214,7 @@ def _healthy(port: int) -> set[str]:
 
 
 def _is_healthy(part: dict[str, str | None] | None) -> bool:
-    return bool(part) and part.get("status") == "healthy"
+    return part is not None and part.get("status") == "healthy"
 
 
 def _born(pid: int) -> float | None:

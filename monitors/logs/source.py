@@ -223,7 +223,7 @@ class Source:
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
-    def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+    def rows(self, query: Select[*tuple[Any, ...]]) -> Sequence[Row[*tuple[Any, ...]]]:
         """All rows of a small result."""
         with self.connect() as connection:
             return connection.execute(query).all()

@@ -129,7 +129,9 @@ def _answers(replies: Sequence[Reply]) -> dict[str, list[Answer]]:
 def _decided(
     found: Sequence[Moved], answered: int, wanted: int, spent: float, page: Path
 ) -> Candidacy:
-    worse, better, other = [], [], []
+    worse: list[str] = []
+    better: list[str] = []
+    other: list[str] = []
     for each in found:
         name, rises = each.feature.name, each.effect.difference > 0
         if not each.moved:

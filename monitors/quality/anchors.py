@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from sqlalchemy import select
@@ -31,7 +32,7 @@ def anchors(window: Window, context: Context) -> Iterator[Measurement]:
     verdicts on the anchors, which the judge never learned from; its baseline is the distance
     at first.
     """
-    about = {"monitor": "anchors", "labels": {"scorer": NAME}, "window": window}
+    about: dict[str, Any] = {"monitor": "anchors", "labels": {"scorer": NAME}, "window": window}
     before, now, reason = _then_and_now(context)
     if reason:
         yield Measurement(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +113,7 @@ def _verdicts(
 def _share(
     window: Window, context: Context, place: Slice, questions: Sequence[NDArray[np.float64]]
 ) -> Measurement:
-    about = {
+    about: dict[str, Any] = {
         "monitor": "consistency",
         "metric": "correctness.consistency",
         "labels": slices.labels(place),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, false, func, select
 
 from monitors.context import Context
 from monitors.kept import Kept
@@ -55,7 +55,7 @@ def _counted(field: str, window: Window, context: Context) -> dict[str, dict[str
     """Feature → value → rows that users were served."""
     source = context.source
     value = source.column(field)
-    feature = source.column(_FEATURE) if _FEATURE in source.attributes else case((False, ""))
+    feature = source.column(_FEATURE) if _FEATURE in source.attributes else case((false(), ""))
     query = (
         select(feature, value, func.count())
         .where(*source.within(window), *served(context), value.is_not(None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import Update, select, update
 
 from monitors.provider.clients import CallFailed, ChatRequest
 from monitors.provider.spending import Price, Purse
@@ -81,5 +81,5 @@ class Ledger(Purse):
         )
         return bool(self._store.rows(query))
 
-    def _mine(self):  # type: ignore[no-untyped-def]
+    def _mine(self) -> Update:
         return update(spending).where(spending.c.purpose == PURPOSE, spending.c.day == self._today)

@@ -110,7 +110,7 @@ def _rate_needed(
 ) -> Measurement:
     """What sampling rate would see the tolerance; at 1 with a reason, not even all rows would."""
     settings = context.settings.quality
-    about = {
+    about: dict[str, Any] = {
         "monitor": "quality",
         "metric": "quality.rate_for_tolerance",
         "labels": {"scorer": scorer.name},

@@ -172,6 +172,6 @@ def read_durations(
 def _codes(
     values: Sequence[Any], known: Sequence[str], counted: NDArray[np.bool_]
 ) -> NDArray[np.intp]:
-    place: Mapping[str, int] = {value: code for code, value in enumerate(known)}
+    place: dict[str | None, int] = {value: code for code, value in enumerate(known)}
     codes = np.array([place.get(value, -1) for value in slices.as_text(values)], dtype=np.intp)
     return np.where(counted, codes, -1)

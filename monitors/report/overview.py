@@ -288,7 +288,5 @@ def _panels(
 
 def _messages(store: Store) -> tuple[tuple[str, int], ...]:
     table = notification.c
-    rows = store.rows(
-        select(table.state, func.count().label("count")).group_by(table.state).order_by(table.state)
-    )
-    return tuple((row.state, row.count) for row in rows)
+    rows = store.rows(select(table.state, func.count()).group_by(table.state).order_by(table.state))
+    return tuple((state, count) for state, count in rows)

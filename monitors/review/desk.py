@@ -274,7 +274,7 @@ def save(
     """
     if action == "submit":
         # What is optional and was left open counts as "cannot judge".
-        left = dict.fromkeys(context.settings.review.optional, None)
+        left: dict[str, float | None] = dict.fromkeys(context.settings.review.optional)
         entry = replace(entry, scores={**left, **entry.scores})
     _check(entry, action, f"{batch_id}/{evaluator}")
     now = context.clock()

@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from alerts.acknowledgements import VERDICTS, verdicts
-from monitors.web.words import NOTHING
 from sql.store import Store
 from sql.tables import incident as incident_table
 from sql.tables import measurement
 from sql.window import Grain, Window
+from sql.words import NOTHING
 
 _OVER = ("resolved", "closed")
 _LIMIT = 500

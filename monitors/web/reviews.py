@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from sql.store import Store
 from sql.tables import label, review_assignment, review_batch, review_item
@@ -42,12 +42,9 @@ def batches(store: Store, zone: str) -> list[Batch]:
     )
     with store.connect() as connection:
         count = {
-            name: dict(connection.execute(query).all())
-            for name, query in {
-                "items": _counted(review_item.c.batch_id),
-                "assigned": _counted(review_assignment.c.batch_id),
-                "rated": _counted(rated.distinct().subquery().c.batch_id),
-            }.items()
+            "items": _counted(connection, review_item.c.batch_id),
+            "assigned": _counted(connection, review_assignment.c.batch_id),
+            "rated": _counted(connection, rated.distinct().subquery().c.batch_id),
         }
         rows = connection.execute(
             select(review_batch).order_by(review_batch.c.window_start.desc())
@@ -68,5 +65,6 @@ def _grain(row: Any) -> Grain:
     return Grain.WEEK if row.window_end - row.window_start < timedelta(days=20) else Grain.MONTH
 
 
-def _counted(column: ColumnElement[str]) -> Select[tuple[str, int]]:
-    return select(column, func.count()).group_by(column)
+def _counted(connection: Connection, column: ColumnElement[str]) -> dict[str, int]:
+    found = connection.execute(select(column, func.count()).group_by(column))
+    return {row[0]: row[1] for row in found}

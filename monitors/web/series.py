@@ -95,4 +95,4 @@ def _newest(store: Store, grain: Grain) -> Window | None:
         .limit(1)
     )
     row = next(iter(store.rows(query)), None)
-    return row and Window(row.window_start, row.window_end, row.zone, grain)
+    return None if row is None else Window(row.window_start, row.window_end, row.zone, grain)
