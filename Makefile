@@ -84,6 +84,7 @@ bench-detection: $(INSTALLED)  ## how small a change is found, and how often not
 	@$(BIN)/python -m tests.bench_detection
 	@$(BIN)/python -m tests.bench_topics
 	@$(BIN)/python -m tests.bench_inputs
+	@$(BIN)/python -m tests.bench_identical
 
 faults: $(INSTALLED)  ## a thousand kills of the relay: what was lost, what was doubled
 	@$(BIN)/python -m tests.faults

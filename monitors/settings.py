@@ -221,6 +221,7 @@ class DriftSettings(Section):
             "output_tokens",
             "language",
             "input_script",
+            "input_language",
             "prompt_version",
             "feature",
             "segment",

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, func
 
+from monitors.drift.language import languages_of
 from monitors.logs.interaction import BY_ATTRIBUTE, TEXT_FIELDS, Batch
 from monitors.logs.poison import LABEL_LIMIT, scrub_column
 from monitors.logs.redaction import redact, suspects
@@ -109,11 +110,17 @@ def _personal(texts: pa.Array) -> pa.Array:
     return pa.array(marks, pa.string())
 
 
+def _language(texts: pa.Array) -> pa.Array:
+    return pa.array(languages_of(texts.to_pylist()), pa.string())
+
+
 def _nullify(values: pa.Array, nothing: int) -> pa.Array:
     return pc.if_else(pc.equal(values, nothing), None, values)
 
 
-HOUR, TURNS = "hour", "turns"
+HOUR, TURNS, LANGUAGE = "hour", "turns", "input_language"
+# Not of each row in one pass: of conversations, and of some rows (`monitors.drift.profiles`).
+APART = (TURNS, LANGUAGE)
 # Texts and identities: their distribution is people, and has no place in the store.
 _REFUSED = ("id", "at", "user_id", "conversation_id", "response_id", "shadow_of", *TEXT_FIELDS)
 # Facts that a log has, whatever else it lacks.
@@ -128,9 +135,9 @@ FACTS: Mapping[str, Column] = {
         _holds("input_url", r"(?i)https?://|\bwww\."),
         _holds("input_number", r"[0-9]"),
         Column("input_script", False, "input", fact=_script),
+        Column(LANGUAGE, False, "input", fact=_language),
         Column("input_pii", False, "input", fact=_personal),
         Column(HOUR, False, "at"),
-        # Of each conversation, not of each row: see monitors.drift.profiles.
         Column(TURNS, True, "conversation_id"),
     )
 }

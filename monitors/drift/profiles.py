@@ -7,6 +7,7 @@ conversation) is computed there, so that those texts do not travel.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Row, delete, func, select
 
 from monitors.context import Context
-from monitors.drift.columns import TURNS, Column, categories, numbers, watched
+from monitors.drift.columns import APART, LANGUAGE, TURNS, Column, categories, numbers, watched
 from monitors.drift.sketches import COARSE, FINE, KINDS, Categories, Numbers, Sketch
 from monitors.logs.interaction import Batch
 from monitors.quality import slices
@@ -29,6 +30,8 @@ from sql.window import Window
 # Raised whenever a fact or a sketch is made otherwise than before.
 _VERSION = 1
 _MARK = ""
+# Of a day whose language is told: a second's work, and shares that are right to half a point.
+LANGUAGE_ROWS = 20_000
 
 Codes = Mapping[str, tuple[Sequence[str], NDArray[np.intp]]]
 
@@ -113,14 +116,16 @@ def profile_day(window: Window, context: Context) -> dict[str, int | float | str
     day = Day(columns, total if anew else stands)
     for batch, codes in _read(window, context, day, groups):
         for column in columns:
-            if column.name == TURNS:
-                continue  # of conversations, not of rows
+            if column.name in APART:
+                continue
             if column.numeric:
                 day.add_numbers(column.name, numbers(column, batch), codes)
             else:
                 day.add_categories(column.name, categories(column, batch, window), codes)
     if TURNS in day.columns:
         _add_turns(window, context, day, {name: _reported(groups[name]) for name in fields})
+    if LANGUAGE in day.columns:
+        _add_languages(window, context, day, groups)
     _keep(window, context, day, recipes, anew=anew)
     return facts
 
@@ -129,7 +134,7 @@ def _read(
     window: Window, context: Context, day: Day, groups: Mapping[str, Mapping[Any, int]]
 ) -> Iterator[tuple[Batch, Codes]]:
     """Batches with the columns' raw material, and each row's place in every slice."""
-    source, columns = context.source, [c for c in day.columns.values() if c.name != TURNS]
+    source, columns = context.source, [c for c in day.columns.values() if c.name not in APART]
     # A text that some fact must see travels anyway; else its length is computed where it lies.
     moved = {column.reads for column in columns if column.fact and not column.pushed}
     extra: dict[str, ColumnElement[Any]] = {}
@@ -181,6 +186,20 @@ def _add_turns(
             if text is not None and (not field or text in known[field]):
                 place = (field, text) if field else WHOLE
                 day.at(TURNS, place).add(np.full(count, float(turns)))
+
+
+def _add_languages(
+    window: Window, context: Context, day: Day, groups: Mapping[str, Mapping[Any, int]]
+) -> None:
+    """The languages of about `LANGUAGE_ROWS` rows, chosen by the hash of their ids: to tell one
+    takes as long as all else that is told of a row, and more."""
+    column, known = day.columns[LANGUAGE], {name: _reported(groups[name]) for name in groups}
+    shards = max(math.ceil(day.rows / LANGUAGE_ROWS), 1)
+    names = [*groups, column.reads]
+    conditions = served(context)
+    for batch in context.source.stream(window, names, shards=shards, conditions=conditions):
+        codes = {name: (known[name], _codes(batch[name], known[name])) for name in groups}
+        day.add_categories(LANGUAGE, categories(column, batch, window), codes)
 
 
 # ── keeping ──────────────────────────────────────────────────────────────────────────────────
