@@ -31,7 +31,7 @@ from monitors.monitor import Monitor
 from monitors.scorer import Scorer
 from monitors.settings import Component, Settings, find_file, load_settings
 from sql.errors import ConfigurationError, TidegaugeError
-from sql.measurement import Measurement, Status
+from sql.measurement import Measurement, Status, unmeasured
 from sql.store import Store
 from sql.tables import coverage, heartbeat, partial_result
 from sql.tables import measurement as measurement_table
@@ -396,15 +396,8 @@ def _resolve(name: str, component: Component, kind: type[Any], section: str) -> 
 
 
 def _failure(monitor: Monitor, window: Window, reason: str) -> Measurement:
-    return Measurement(
-        monitor=monitor.name,
-        metric=f"{monitor.name}.error",
-        window=window,
-        n=0,
-        status=Status.ERROR,
-        reason=reason,
-        unit="count",
-    )
+    metric = f"{monitor.name}.error"
+    return unmeasured(monitor.name, metric, window, Status.ERROR, reason, unit="count")
 
 
 def _place(error: Exception) -> str:

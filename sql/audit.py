@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, Table, select, text
 
 from sql.tables import audit
 from sql.types import canonical_json
@@ -53,6 +53,45 @@ def append(
     digest = _hash(row)
     connection.execute(audit.insert().values(**row, hash=digest))
     return digest
+
+
+def approve(
+    connection: Connection,
+    table: Table,
+    name: str,
+    digest: str,
+    actor: str,
+    reason: str,
+    action: str,
+    now: datetime,
+) -> bool:
+    """Write that ``digest`` is what ``name`` stands for from now on, and its entry, within the
+    caller's write transaction.
+
+    Args:
+        table: `sql.tables.pin` or `sql.tables.judge_approval`.
+
+    Returns:
+        False where it was in force already: then nothing is written.
+    """
+    columns = table.c
+    newest = select(columns.digest, columns.approved_at).where(columns.name == name)
+    present = connection.execute(newest.order_by(columns.approved_at.desc())).first()
+    if present is not None and present.digest == digest:
+        return False
+    if present is not None:  # a clock that stands still must not make two of one instant
+        now = max(now, present.approved_at + timedelta(microseconds=1))
+    row = {
+        "name": name,
+        "approved_at": now,
+        "digest": digest,
+        "approved_by": actor,
+        "reason": reason,
+    }
+    connection.execute(table.insert().values(**row))
+    detail = {"digest": digest, "previous": present.digest if present else "", "reason": reason}
+    append(connection, actor, action, name, detail, now)
+    return True
 
 
 def first_broken(connection: Connection) -> int | None:

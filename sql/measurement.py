@@ -98,5 +98,35 @@ class Measurement:
         return labels_key(self.labels)
 
 
+def unmeasured(
+    monitor: str,
+    metric: str,
+    window: Window,
+    status: Status,
+    reason: str,
+    *,
+    labels: Mapping[str, str] = MappingProxyType({}),
+    n: int = 0,
+    unit: str = "ratio",
+) -> Measurement:
+    """That there is no number of ``metric``, and why.
+
+    Args:
+        status: `Status.INSUFFICIENT`, `Status.NO_DATA` or `Status.ERROR`.
+        reason: a code.
+        n: rows that were too few.
+    """
+    return Measurement(
+        monitor=monitor,
+        metric=metric,
+        labels=labels,
+        window=window,
+        n=n,
+        status=status,
+        reason=reason,
+        unit=unit,
+    )
+
+
 def labels_key(labels: Mapping[str, str]) -> str:
     return json.dumps(dict(labels), sort_keys=True, ensure_ascii=False, separators=(",", ":"))

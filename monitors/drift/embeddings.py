@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,10 @@ from monitors.statistics.intervals import wilson
 from monitors.statistics.multiplicity import holm
 from monitors.statistics.neighbours import density_scan, novelty_tail
 from monitors.statistics.two_sample import mmd_permutation
-from sql.measurement import Measurement, Status
+from sql.measurement import Measurement, Status, unmeasured
 from sql.window import Grain, Window
+
+_nothing = partial(unmeasured, "embeddings", "drift.embedding.density_scan")
 
 _MINIMUM = 50
 # MMD keeps a kernel of (n + m)² numbers; this many a side decide as well and in a second.
@@ -50,14 +53,14 @@ def embeddings(window: Window, context: Context) -> Iterator[Measurement]:
     """
     current = sampled_inputs([window], context).inputs
     if not current:
-        yield _nothing(window, Status.NO_DATA, "empty_window", 0)
+        yield _nothing(window, Status.NO_DATA, "empty_window", n=0)
         return
     if is_reference(window, context):
-        yield _nothing(window, Status.INSUFFICIENT, "reference_period", len(current))
+        yield _nothing(window, Status.INSUFFICIENT, "reference_period", n=len(current))
         return
     past = sampled_inputs(reference_days(context), context).inputs
     if min(len(past), len(current)) < _MINIMUM:
-        yield _nothing(window, Status.INSUFFICIENT, "too_few_rows", len(current))
+        yield _nothing(window, Status.INSUFFICIENT, "too_few_rows", n=len(current))
         return
     embed = context.embedder().embed
     before, now = embed(past), embed(current)
@@ -109,14 +112,3 @@ def compare(past: NDArray[np.float32], current: NDArray[np.float32], *, seed: in
         Found("drift.embedding.novelty", tail.share, tail_low, tail_high, 0.05, tail.p, "ratio"),
         Found("drift.embedding.mmd", mmd2, None, None, 0.0, mmd_p, "distance"),
     ]
-
-
-def _nothing(window: Window, status: Status, reason: str, n: int) -> Measurement:
-    return Measurement(
-        monitor="embeddings",
-        metric="drift.embedding.density_scan",
-        window=window,
-        n=n,
-        status=status,
-        reason=reason,
-    )

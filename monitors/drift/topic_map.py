@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,13 @@ from monitors.drift.topic_values import scores_of, values_of
 from monitors.monitor import monitor
 from monitors.reference import is_reference, reference_days
 from monitors.statistics.contribution import Group, Part, contributions
-from sql.measurement import Measurement, Status
+from sql.measurement import Measurement, Status, unmeasured
 from sql.tables import model_artifact
 from sql.types import canonical_json
 from sql.window import Grain, Window
 
 NAME, OTHER = "topic_map", "other"
+_nothing = partial(unmeasured, NAME, "drift.map.share")
 _MINIMUM, _FEWEST = 50, 5
 _TEXTS_A_TOPIC, _MOST_TOPICS = 30, 24
 # So much of a topic's own texts lies too far out to be counted as its.
@@ -230,15 +232,4 @@ def _share(key: str, mine: Values, week: Texts, baseline: float, window: Window)
         n=len(week),
         baseline=baseline,
         method="weighted share of the texts looked at; Wilson at the effective sample size",
-    )
-
-
-def _nothing(window: Window, status: Status, reason: str) -> Measurement:
-    return Measurement(
-        monitor=NAME,
-        metric="drift.map.share",
-        window=window,
-        n=0,
-        status=status,
-        reason=reason,
     )

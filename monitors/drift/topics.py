@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from monitors.drift.topic_values import growth, values_of
 from monitors.kept import Kept
 from monitors.monitor import monitor
 from monitors.reference import is_reference, reference_days
-from sql.measurement import Measurement, Status
+from sql.measurement import Measurement, Status, unmeasured
 from sql.window import Grain, Window
+
+_nothing = partial(unmeasured, "topics", "drift.topic.share")
 
 KEPT = Kept("weekly_drift", "topics")
 NEW, GONE = "new", "gone"
@@ -182,15 +185,4 @@ def _share(topic: Topic, window: Window) -> Measurement:
         method="weighted share of the texts looked at; Wilson at the effective sample size; "
         "found by the density scan",
         reason=topic.kind,
-    )
-
-
-def _nothing(window: Window, status: Status, reason: str) -> Measurement:
-    return Measurement(
-        monitor="topics",
-        metric="drift.topic.share",
-        window=window,
-        n=0,
-        status=status,
-        reason=reason,
     )

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -151,7 +151,10 @@ def pin(
         "sdk": sdk_version(settings.kind),
         "checks": CHECKS_VERSION,
         "prompts": [prompt.model_dump(mode="json") for prompt in prompts],
-        "answers": _answers(replies),
+        "answers": {
+            prompt_id: [asdict(answer) for answer in answers]
+            for prompt_id, answers in answers_of(replies).items()
+        },
     }
     return _store(body, reason, actor, context)
 
@@ -202,23 +205,22 @@ def provider_settings(provider: str, context: Context) -> ProviderSettings:
         ) from None
 
 
-def _answers(replies: Sequence[Reply]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for reply in sorted(replies, key=lambda reply: (reply.prompt_id, reply.repeat)):
-        done = reply.completion
-        if done is None:
-            continue
-        answer = Answer(
-            text=done.text,
-            model=done.model,
-            fingerprint=done.fingerprint,
-            finish_reason=done.finish_reason,
-            input_tokens=done.input_tokens,
-            output_tokens=done.output_tokens,
-            latency_ms=round(done.latency_ms, 3),
-            cost_usd=reply.cost_usd,
-        )
-        found.setdefault(reply.prompt_id, []).append(asdict(answer))
+def answers_of(replies: Sequence[Reply]) -> dict[str, list[Answer]]:
+    """Prompt id → the answers that came, in the order of their repeats."""
+    found: dict[str, list[Answer]] = {}
+    for reply in sorted(replies, key=lambda one: (one.prompt_id, one.repeat)):
+        if (done := reply.completion) is not None:
+            answer = Answer(
+                text=done.text,
+                model=done.model,
+                fingerprint=done.fingerprint,
+                finish_reason=done.finish_reason,
+                input_tokens=done.input_tokens,
+                output_tokens=done.output_tokens,
+                latency_ms=round(done.latency_ms, 3),
+                cost_usd=reply.cost_usd,
+            )
+            found.setdefault(reply.prompt_id, []).append(answer)
     return found
 
 
@@ -256,23 +258,8 @@ def approve(name: str, digest: str, actor: str, reason: str, context: Context) -
             mend="run `tidegauge baselines` to see which belong together",
         )
     with context.store.begin() as connection:
-        newest = select(pin_table).where(pin_table.c.name == name)
-        present = connection.execute(newest.order_by(pin_table.c.approved_at.desc())).first()
-        if present is not None and present.digest == digest:
-            return candidate
         now = context.clock()
-        if present is not None:  # a clock that stands still must not make two pins of one instant
-            now = max(now, present.approved_at + timedelta(microseconds=1))
-        row = {
-            "name": name,
-            "approved_at": now,
-            "digest": digest,
-            "approved_by": actor,
-            "reason": reason,
-        }
-        connection.execute(pin_table.insert().values(**row))
-        detail = {"digest": digest, "previous": present.digest if present else "", "reason": reason}
-        audit.append(connection, actor, "approve_baseline", name, detail, now)
+        audit.approve(connection, pin_table, name, digest, actor, reason, "approve_baseline", now)
     return candidate
 
 

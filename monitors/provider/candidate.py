@@ -9,7 +9,7 @@ from pathlib import Path
 from monitors import pages
 from monitors.context import Context
 from monitors.provider.asking import Reply, ask_all
-from monitors.provider.baselines import Answer, Baseline, current, provider_settings
+from monitors.provider.baselines import Answer, Baseline, answers_of, current, provider_settings
 from monitors.provider.extras import extras_of
 from monitors.provider.moved import Comparison, most_moved, write_page
 from monitors.provider.verdict import MINIMUM_PROMPTS, Moved, compare_answers
@@ -95,7 +95,7 @@ def try_candidate(
         day=day.label,
         budget_usd=settings.budget_usd_per_day,
     )
-    answers = _answers(replies)
+    answers = answers_of(replies)
     extras = extras_of(settings, context)
     found = compare_answers(pinned.prompts, pinned.answers, answers, settings, extras=extras)
     name = f"candidate-{provider}-{_safe(model)}-{day}.html"
@@ -106,24 +106,6 @@ def try_candidate(
         detail = {"model": model, "pin": pinned.digest, "verdict": outcome.verdict}
         audit.append(connection, actor, "try_candidate", settings.pin, detail, context.clock())
     return outcome
-
-
-def _answers(replies: Sequence[Reply]) -> dict[str, list[Answer]]:
-    found: dict[str, list[Answer]] = {}
-    for reply in sorted(replies, key=lambda one: (one.prompt_id, one.repeat)):
-        if (done := reply.completion) is not None:
-            answer = Answer(
-                text=done.text,
-                model=done.model,
-                fingerprint=done.fingerprint,
-                finish_reason=done.finish_reason,
-                input_tokens=done.input_tokens,
-                output_tokens=done.output_tokens,
-                latency_ms=done.latency_ms,
-                cost_usd=reply.cost_usd,
-            )
-            found.setdefault(reply.prompt_id, []).append(answer)
-    return found
 
 
 def _decided(

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from statistics import NormalDist
 
 from sqlalchemy import select
@@ -17,9 +18,11 @@ from monitors.provider.extras import extras_of
 from monitors.provider.replay import mismatch, prompts_of_day
 from monitors.provider.verdict import ALPHA, MINIMUM_PROMPTS, Moved, compare_answers
 from monitors.settings import ProviderSettings
-from sql.measurement import Measurement, Status
+from sql.measurement import Measurement, Status, unmeasured
 from sql.tables import replay_answer
 from sql.window import Grain, Window
+
+_nothing = partial(unmeasured, "provider", "provider.drift", unit="fact")
 
 # With less than half of the day's prompts answered there is no verdict.
 MINIMUM_SHARE = 0.5
@@ -36,7 +39,7 @@ def provider(window: Window, context: Context) -> Iterator[Measurement]:
     replay there was. Too few answers are no verdict.
     """
     if not context.settings.providers:
-        yield _nothing(window, {}, Status.NO_DATA, "no_provider")
+        yield _nothing(window, Status.NO_DATA, "no_provider")
     for settings in context.settings.providers.values():
         yield from _of_provider(settings, window, context)
 
@@ -47,25 +50,25 @@ def _of_provider(
     labels = {"pin": settings.pin}
     pinned = current(settings.pin, context, at=window.end)
     if pinned is None:
-        yield _nothing(window, labels, Status.NO_DATA, "not_pinned")
+        yield _nothing(window, Status.NO_DATA, "not_pinned", labels=labels)
         return
     if reason := mismatch(pinned, settings, context):
-        yield _nothing(window, labels, Status.ERROR, reason)
+        yield _nothing(window, Status.ERROR, reason, labels=labels)
         return
     answers, failures = replayed_answers(pinned, window, context)
     wanted = len(prompts_of_day(pinned, settings, window))
     if not answers and not failures:
-        yield _nothing(window, labels, Status.NO_DATA, "not_replayed")
+        yield _nothing(window, Status.NO_DATA, "not_replayed", labels=labels)
         return
     common = failures.most_common(1)[0][0] if failures else "unasked"
     yield _answered_share(window, labels, len(answers), wanted, common)
     if not answers:
-        yield _nothing(window, labels, Status.ERROR, common)
+        yield _nothing(window, Status.ERROR, common, labels=labels)
         return
     yield _model_changed(pinned, answers, window, labels)
     if len(answers) < max(MINIMUM_PROMPTS, math.ceil(MINIMUM_SHARE * wanted)):
         reason = common if len(answers) < wanted else "few_prompts"
-        yield _nothing(window, labels, Status.INSUFFICIENT, reason, len(answers))
+        yield _nothing(window, Status.INSUFFICIENT, reason, labels=labels, n=len(answers))
         return
     whole = len(answers) >= _WHOLE_SHARE * wanted
     found = compare_answers(
@@ -117,21 +120,6 @@ def replayed_answers(
 def seed_of(pinned: Baseline, window: Window) -> int:
     """Of the permutations: the same window, measured again, has the same p-values."""
     return int(hashlib.sha256(f"{pinned.digest}/{window}".encode()).hexdigest()[:12], 16)
-
-
-def _nothing(
-    window: Window, labels: Mapping[str, str], status: Status, reason: str, n: int = 0
-) -> Measurement:
-    return Measurement(
-        monitor="provider",
-        metric="provider.drift",
-        labels=labels,
-        window=window,
-        n=n,
-        status=status,
-        reason=reason,
-        unit="fact",
-    )
 
 
 def _answered_share(

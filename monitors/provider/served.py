@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from monitors.context import Context
 from monitors.kept import Kept
 from monitors.monitor import monitor
-from sql.measurement import Measurement, Status
+from sql.measurement import Measurement, Status, unmeasured
 from sql.window import Grain, Window
+
+_nothing = partial(unmeasured, "served_model", "provider.served_model_changed", unit="fact")
 
 # "Usual" is what answered in the three weeks before last week: a change is thus said for a week,
 # and then has become the usual.
@@ -36,18 +39,18 @@ def served_model(window: Window, context: Context) -> Iterator[Measurement]:
     """
     served = {"response_model", "system_fingerprint"} & context.source.attributes
     if "request_model" not in context.source.attributes or not served:
-        yield _said(window, {}, 0, Status.NO_DATA, "field_missing")
+        yield _nothing(window, Status.NO_DATA, "field_missing")
         return
     today = _profile(window, context, fresh=True)
     if not today:
-        yield _said(window, {}, 0, Status.NO_DATA, "no_rows")
+        yield _nothing(window, Status.NO_DATA, "no_rows")
         return
     history = [_profile(day, context) for day in _usual_days(window, context)]
     for request_model, now in sorted(today.items()):
         labels = {"request_model": request_model}
         days = [profile[request_model] for profile in history if request_model in profile]
         if len(days) < _MINIMUM_DAYS:
-            yield _said(window, labels, now.total(), Status.INSUFFICIENT, "no_history")
+            yield _nothing(window, Status.INSUFFICIENT, "no_history", labels=labels, n=now.total())
         else:
             yield _compared(window, labels, now, days)
 
@@ -86,21 +89,6 @@ def _share(now: Counter[Served], new: Sequence[Served]) -> float:
 def _code(name: str) -> str:
     """A provider's identifier, fit for a message: what is not an identifier's sign goes."""
     return re.sub(r"[^\w.:/@-]", "?", name)[:80] or "empty"
-
-
-def _said(
-    window: Window, labels: dict[str, str], n: int, status: Status, reason: str
-) -> Measurement:
-    return Measurement(
-        monitor="served_model",
-        metric="provider.served_model_changed",
-        labels=labels,
-        window=window,
-        n=n,
-        status=status,
-        reason=reason,
-        unit="fact",
-    )
 
 
 def _usual_days(window: Window, context: Context) -> list[Window]:

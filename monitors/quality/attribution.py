@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -19,9 +20,11 @@ from monitors.quality.slices import WHOLE
 from monitors.reference import is_reference, reference_days
 from monitors.scorer import Scorer
 from monitors.statistics.contribution import Group, Part, contributions
-from sql.measurement import Measurement, Status
+from sql.measurement import Measurement, Status, unmeasured
 from sql.window import Grain, Window
 from sql.words import between, number
+
+_nothing = partial(unmeasured, "attribution", "quality.change")
 
 _KEPT = Kept("daily_quality", "attribution")
 DAYS = 7
@@ -327,14 +330,3 @@ def rows_of(fall: Fall) -> list[tuple[str, ...]]:
         )
         for field, value, part in parts_of(fall)
     ]
-
-
-def _nothing(window: Window, status: Status, reason: str) -> Measurement:
-    return Measurement(
-        monitor="attribution",
-        metric="quality.change",
-        window=window,
-        n=0,
-        status=status,
-        reason=reason,
-    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -308,21 +307,5 @@ def put_in_force(
     connection: Connection, name: str, digest: str, actor: str, reason: str, context: Context
 ) -> None:
     """Write the approval and its audit entry within the caller's transaction."""
-    table = judge_approval.c
-    newest = select(judge_approval).where(table.name == name).order_by(table.approved_at.desc())
-    present = connection.execute(newest).first()
-    if present is not None and present.digest == digest:
-        return
     now = context.clock()
-    if present is not None:  # a clock that stands still must not make two of one instant
-        now = max(now, present.approved_at + timedelta(microseconds=1))
-    row = {
-        "name": name,
-        "approved_at": now,
-        "digest": digest,
-        "approved_by": actor,
-        "reason": reason,
-    }
-    connection.execute(judge_approval.insert().values(**row))
-    detail = {"digest": digest, "previous": present.digest if present else "", "reason": reason}
-    audit.append(connection, actor, "approve_judge", name, detail, now)
+    audit.approve(connection, judge_approval, name, digest, actor, reason, "approve_judge", now)

@@ -27,7 +27,7 @@ from monitors.quality.scoring import FAILED, lacks, sample_scorers
 from monitors.quality.slices import WHOLE
 from monitors.reference import is_reference, reference_days
 from monitors.scorer import Scorer
-from sql.measurement import Measurement, Status
+from sql.measurement import Measurement, Status, unmeasured
 from sql.window import Grain, Window
 
 # Rows with these reasons should have a score: their lack may hide the worst of the day.
@@ -70,15 +70,8 @@ def quality(window: Window, context: Context) -> Iterator[Measurement]:
 
 
 def _nothing(scorer: Scorer, window: Window, reason: str) -> Measurement:
-    return Measurement(
-        monitor="quality",
-        metric=f"{scorer.layer}.score",
-        labels={"scorer": scorer.name},
-        window=window,
-        n=0,
-        status=Status.NO_DATA,
-        reason=reason,
-    )
+    metric, labels = f"{scorer.layer}.score", {"scorer": scorer.name}
+    return unmeasured("quality", metric, window, Status.NO_DATA, reason, labels=labels)
 
 
 def _unscored(scorer: Scorer, window: Window, scores: Scores, n: int) -> Measurement:

@@ -16,7 +16,7 @@ from monitors.quality import slices
 from monitors.quality.baseline import Baseline, Key, Past, reference_history, reference_value
 from monitors.quality.slices import WHOLE, Slice
 from monitors.scorer import Layer, Score, Scorer
-from sql.measurement import Measurement, Status, labels_key
+from sql.measurement import Measurement, Status, labels_key, unmeasured
 from sql.window import Grain, Window
 
 _KEPT = Kept("daily_quality", "safety")
@@ -228,15 +228,8 @@ def safety(window: Window, context: Context) -> Iterator[Measurement]:
         elif not sum(scan.tallies[scorer.name].counts.get(WHOLE, [0, 0])[:2]):
             reason = "nothing_to_judge"
         if reason or scan is None:
-            yield Measurement(
-                monitor="safety",
-                metric=METRIC,
-                labels={"scorer": scorer.name},
-                window=window,
-                n=0,
-                status=Status.NO_DATA,
-                reason=reason,
-            )
+            labels = {"scorer": scorer.name}
+            yield unmeasured("safety", METRIC, window, Status.NO_DATA, reason, labels=labels)
         else:
             yield from _rates(window, context, scorer, scan, history)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -15,9 +16,11 @@ from monitors.monitor import monitor
 from monitors.review.golden import list_golden
 from monitors.review.rated import batches_in, rated_items, verdicts
 from monitors.review.rubric import AGREEMENT_BAR
-from sql.measurement import Measurement, Status
+from sql.measurement import Measurement, Status, unmeasured
 from sql.tables import sample
 from sql.window import Grain, Window
+
+_nothing = partial(unmeasured, "evaluation")
 
 Array = NDArray[np.float64]
 Estimate = tuple[float, float, float]
@@ -56,7 +59,7 @@ def _judge(window: Window, context: Context) -> Iterator[Measurement]:
     status = Status.INSUFFICIENT if len(people) else Status.NO_DATA
     reason = "few_labels" if len(people) else "no_labels"
     for metric in ("evaluation.agreement", "evaluation.judge_ok"):
-        yield _said(window, metric, labels, status, reason, len(people))
+        yield _nothing(metric, window, status, reason, labels=labels, n=len(people))
 
 
 def _judged(
@@ -99,7 +102,9 @@ def _judged(
     )
     bad = int((~people).sum())
     if found is None or bad < MINIMUM_BAD:
-        yield _said(window, "evaluation.recall", labels, Status.INSUFFICIENT, "few_bad", bad)
+        yield _nothing(
+            "evaluation.recall", window, Status.INSUFFICIENT, "few_bad", labels=labels, n=bad
+        )
     else:
         yield _rate(window, "evaluation.recall", labels, found, bad)
     missed = [
@@ -163,7 +168,7 @@ def _needed(agreement: float) -> str:
 def _golden(window: Window, context: Context) -> Iterator[Measurement]:
     golden = list_golden(context, before=window.end)
     if not golden:
-        yield _said(window, "evaluation.golden_size", {}, Status.NO_DATA, "no_golden_set")
+        yield _nothing("evaluation.golden_size", window, Status.NO_DATA, "no_golden_set")
         return
     ages = [
         (window.end - example.added_at).total_seconds() / 86_400
@@ -201,7 +206,7 @@ def _coverage(golden: Sequence[str], window: Window, context: Context) -> Measur
     )
     if len(rows) < MINIMUM_LABELS:
         status = Status.INSUFFICIENT if rows else Status.NO_DATA
-        return _said(window, "evaluation.coverage", {}, status, "few_rows", len(rows))
+        return _nothing("evaluation.coverage", window, status, "few_rows", n=len(rows))
     embedder = context.embedder()
     inputs = embedder.embed([row.input for row in rows])
     nearest = (inputs @ embedder.embed(list(dict.fromkeys(golden))).T).max(axis=1)
@@ -237,23 +242,4 @@ def _rate(
         n=n,
         baseline=baseline,
         method=f"{method}; {note}" if note else method,
-    )
-
-
-def _said(
-    window: Window,
-    metric: str,
-    labels: Mapping[str, str],
-    status: Status,
-    reason: str,
-    n: int = 0,
-) -> Measurement:
-    return Measurement(
-        monitor="evaluation",
-        metric=metric,
-        labels=labels,
-        window=window,
-        n=n,
-        status=status,
-        reason=reason,
     )

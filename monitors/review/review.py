@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 
 from sqlalchemy import select
@@ -14,9 +15,11 @@ from monitors.review.batch import batch_id
 from monitors.review.rated import Rated, batches_before, rated_items, verdicts
 from monitors.review.rubric import AGREEMENT_BAR, DIMENSIONS
 from monitors.review.scores import judge_scores
-from sql.measurement import Measurement, Status
+from sql.measurement import Measurement, Status, unmeasured
 from sql.tables import label, review_batch, sample
 from sql.window import Grain, Window
+
+_nothing = partial(unmeasured, "review")
 
 # Intervals of prediction-powered estimates cover too seldom below so many labels.
 MINIMUM_LABELS = 30
@@ -42,11 +45,11 @@ def review(window: Window, context: Context) -> Iterator[Measurement]:
     name = batch_id(window, context)
     found = context.store.rows(select(review_batch).where(review_batch.c.batch_id == name))
     if not found:
-        yield _said(window, "review.items", {}, Status.NO_DATA, "no_batch", unit="count")
+        yield _nothing("review.items", window, Status.NO_DATA, "no_batch", unit="count")
         return
     items = rated_items([name], context)
     if not items:
-        yield _said(window, "review.items", {}, Status.NO_DATA, "no_labels", unit="count")
+        yield _nothing("review.items", window, Status.NO_DATA, "no_labels", unit="count")
         return
     yield Measurement(
         monitor="review",
@@ -78,7 +81,9 @@ def _agreement(dimension: str, items: Sequence[Rated], window: Window) -> Iterat
     pairs = [pair for values in shared for pair in combinations(values, 2)]
     if len(pairs) < MINIMUM_PAIRS:
         for metric in ("review.agreement", "review.krippendorff_alpha"):
-            yield _said(window, metric, labels, Status.INSUFFICIENT, "few_pairs", len(pairs))
+            yield _nothing(
+                metric, window, Status.INSUFFICIENT, "few_pairs", labels=labels, n=len(pairs)
+            )
         return
     same = sum(abs(a - b) <= _SAME for a, b in pairs)
     low, high = wilson(same, len(pairs))
@@ -95,9 +100,8 @@ def _agreement(dimension: str, items: Sequence[Rated], window: Window) -> Iterat
     )
     if len({value for values in shared for value in values}) < 2:
         reason = "one_rating_throughout"  # nothing to agree about, so alpha is undefined
-        yield _said(
-            window, "review.krippendorff_alpha", labels, Status.INSUFFICIENT, reason, len(shared)
-        )
+        metric, n = "review.krippendorff_alpha", len(shared)
+        yield _nothing(metric, window, Status.INSUFFICIENT, reason, labels=labels, n=n)
         return
     alpha, low, high = krippendorff_alpha(shared, level="ordinal")
     yield Measurement(
@@ -121,7 +125,7 @@ def _judge_agreement(items: Sequence[Rated], window: Window, context: Context) -
     people, judge, weights = verdicts(items, context)
     if len(people) < MINIMUM_LABELS:
         metric, reason = "review.judge_agreement", "few_labels"
-        return _said(window, metric, labels, Status.INSUFFICIENT, reason, len(people))
+        return _nothing(metric, window, Status.INSUFFICIENT, reason, labels=labels, n=len(people))
     value, low, high = percent_agreement(people, judge, weights)
     before = verdicts(rated_items(batches_before(window, context), context), context)
     known = len(before[0]) >= MINIMUM_LABELS
@@ -179,7 +183,7 @@ def _corrected(
     ]
     if len(judged) < MINIMUM_LABELS or len(everyone) < len(judged):
         reason = "few_labels" if len(judged) < MINIMUM_LABELS else "few_scores"
-        return _said(window, metric, labels, Status.INSUFFICIENT, reason, len(judged))
+        return _nothing(metric, window, Status.INSUFFICIENT, reason, labels=labels, n=len(judged))
     people, judge, chosen = (list(column) for column in zip(*judged, strict=True))
     all_scores = list(everyone.values())
     all_weights = [weights[key] for key in everyone]
@@ -239,25 +243,4 @@ def _pace(name: str, window: Window, context: Context) -> Iterator[Measurement]:
         n=len(rows),
         method="median over ratings; order statistics",
         unit="s",
-    )
-
-
-def _said(
-    window: Window,
-    metric: str,
-    labels: Mapping[str, str],
-    status: Status,
-    reason: str,
-    n: int = 0,
-    unit: str = "ratio",
-) -> Measurement:
-    return Measurement(
-        monitor="review",
-        metric=metric,
-        labels=labels,
-        window=window,
-        n=n,
-        status=status,
-        reason=reason,
-        unit=unit,
     )
