@@ -75,6 +75,7 @@ class Fresh:
 
 
 def channel_of(configuration: AlertConfiguration, rule: Rule) -> str:
+    """Where the rule's incidents are told: its own channel, else the configured one."""
     return rule.channel or configuration.channel
 
 
@@ -85,6 +86,7 @@ def group_of(configuration: AlertConfiguration, entry: Judged) -> str:
 
 
 def facts_of(story: Story, one: Incident, configuration: AlertConfiguration) -> dict[str, Any]:
+    """What a message may say of an incident: names, numbers and codes, never a text of a user."""
     item, rule, decision = story.entry.item, story.entry.rule, story.entry.decision
     return {
         "incident": story.fingerprint[:10],

@@ -64,6 +64,7 @@ def facts_of(store: Store, window: Window, now: datetime) -> dict[str, Any] | No
 
 
 def week_before(now: datetime, zone: str) -> Window:
+    """The last week that is over, Monday to Monday on the clock of ``zone``."""
     return Window.last_full(now, Grain.WEEK, zone)
 
 

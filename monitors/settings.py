@@ -245,7 +245,6 @@ class DriftSettings(Section):
     )
     evidently_rows: int = Field(2_000, ge=100, description="rows a side in the evidently report")
     embedding_rows: int = Field(2_000, ge=100, description="texts a side in embedding drift")
-    permutations: int = Field(200, ge=99)
     seed: int = 11
     text_characters: int = Field(2_000, ge=50, description="texts are cut before tokenising")
     device: str = Field("cpu", description="where texts are embedded: cpu, cuda, cuda:1, mps")

@@ -367,6 +367,7 @@ class Suite:
 
 
 def code_version() -> str:
+    """Of the installed package, such as ``0.1.0``."""
     return importlib.metadata.version("tidegauge")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from sql.measurement import Measurement
@@ -31,6 +32,19 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     out.print(grid)
 
 
+def bar() -> Progress:
+    """A bar with numbers and time; gone when it is done."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+    )
+
+
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print one JSON object a line."""
     for row in rows:
@@ -40,6 +54,7 @@ def json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def measurement_row(item: Measurement) -> list[object]:
+    """The cells of a measurement in a table for people."""
     labels = " ".join(f"{key}={value}" for key, value in item.labels.items())
     return [
         item.window,
@@ -54,6 +69,7 @@ def measurement_row(item: Measurement) -> list[object]:
 
 
 def measurement_record(item: Measurement) -> dict[str, Any]:
+    """All of a measurement for a machine; instants and windows as texts."""
     return {
         "window": str(item.window),
         "monitor": item.monitor,

@@ -129,4 +129,5 @@ def unmeasured(
 
 
 def labels_key(labels: Mapping[str, str]) -> str:
+    """Canonical JSON of the labels: the same slice always has the same text."""
     return json.dumps(dict(labels), sort_keys=True, ensure_ascii=False, separators=(",", ":"))

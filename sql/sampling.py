@@ -80,6 +80,7 @@ def rate_bound(rate: float) -> str:
 
 
 def is_sampled(seed: str, source: str, item_id: str, rate: float) -> bool:
+    """Is the item in a sample of ``rate`` (0 to 1)? Once in, it is in at every higher rate."""
     return sample_key(seed, source, item_id) < rate_bound(rate)
 
 

@@ -19,7 +19,6 @@ from monitors.statistics.sequential import (
     alarms,
     expected_delay,
     log_e_value_mean_fell,
-    log_e_value_mean_rose,
     log_e_value_rate_fell,
     log_e_value_rate_rose,
     shiryaev_roberts,
@@ -86,7 +85,6 @@ def test_counts_and_values_say_the_same(n: int, null: float, data: st.DataObject
     fell = log_e_value_rate_fell(k, n, null)
     assert log_e_value_mean_fell(values, null) == pytest.approx(fell, abs=1e-6)
     assert log_e_value_rate_rose(n - k, n, 1 - null) == pytest.approx(fell, abs=1e-6)
-    assert log_e_value_mean_rose(1 - values, 1 - null) == pytest.approx(fell, abs=1e-6)
 
 
 @given(st.integers(1, 10**7), st.floats(1e-6, 1 - 1e-6), st.floats(0, 1))

@@ -25,7 +25,6 @@ from monitors.statistics.two_sample import (
     aligned,
     binned,
     chi_square,
-    day_cluster_test,
     floor_without_change,
     jensen_shannon,
     kolmogorov_smirnov,
@@ -119,7 +118,6 @@ def test_what_cannot_be_compared_is_refused() -> None:
         lambda: psi([1, math.nan], [1, 2]),
         lambda: wasserstein_over_iqr([], [1]),
         lambda: kolmogorov_smirnov([1], [math.nan]),
-        lambda: day_cluster_test([1], [1, 2]),
         lambda: psi_by_day([[1, 2]], [[1, 2], [3, 4]]),
         lambda: mmd_permutation([[1.0]], [[1.0], [2.0]]),
     ):
@@ -154,45 +152,6 @@ def test_kolmogorov_smirnov_keeps_its_level() -> None:
     p = np.array([kolmogorov_smirnov(*generator.normal(size=(2, 80)))[1] for _ in range(500)])
     assert np.mean(p <= 0.05) <= 0.07
     assert kolmogorov_smirnov(generator.normal(size=300), generator.normal(0.5, size=300))[1] < 1e-3
-
-
-def test_rows_cry_wolf_where_days_do_not() -> None:
-    """Days with effects of their own: a test on 1,000 rows a day alarms in most quiet weeks."""
-    generator = np.random.default_rng(3)
-    by_rows, by_days, power = [], [], []
-    for _ in range(150):
-        effects = generator.normal(0, 0.15, 28)
-        rows = effects[:, None] + generator.normal(size=(28, 1000))
-        by_rows.append(kolmogorov_smirnov(rows[:21].ravel(), rows[21:].ravel())[1])
-        means = rows.mean(axis=1)
-        by_days.append(day_cluster_test(means[:21], means[21:])[3])
-        power.append(day_cluster_test(means[:21], means[21:] + 0.4)[3])
-    assert np.mean(np.array(by_rows) <= 0.01) > 0.5
-    assert np.mean(np.array(by_days) <= 0.01) <= 0.04
-    assert np.mean(np.array(power) <= 0.01) > 0.9
-
-
-@pytest.mark.parametrize(("ref_days", "cur_days"), [(21, 7), (12, 3), (4, 4)])
-def test_the_day_test_keeps_its_level_and_its_interval_covers(ref_days: int, cur_days: int) -> None:
-    generator = np.random.default_rng(ref_days)
-    found = [
-        day_cluster_test(generator.normal(5, 1, ref_days), generator.normal(6, 2, cur_days))
-        for _ in range(400)
-    ]
-    assert np.mean([low <= 1 <= high for _, low, high, _ in found]) >= 0.92
-    null = [
-        day_cluster_test(generator.normal(size=ref_days), generator.normal(size=cur_days))[3]
-        for _ in range(400)
-    ]
-    assert np.mean(np.array(null) <= 0.05) <= 0.08
-
-
-def test_days_without_any_variation() -> None:
-    assert day_cluster_test([2.0] * 9, [2.0] * 7) == (0.0, 0.0, 0.0, 1.0)
-    difference, low, high, p = day_cluster_test([2.0] * 9, [3.0] * 7)
-    assert (difference, low, high) == (1.0, 1.0, 1.0)
-    assert p == pytest.approx(1 / math.comb(16, 7))
-    assert day_cluster_test([2.0] * 3, [3.0] * 3)[3] == pytest.approx(2 / 20), "few days say little"
 
 
 def _week(days: int, shares: Array, concentration: float, generator: np.random.Generator) -> Array:

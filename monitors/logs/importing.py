@@ -106,17 +106,7 @@ def import_files(
         StoreError: the target refused.
     """
     files = [Path(path) for path in paths]
-    if format is not None and format not in SYSTEMS and format not in PLAIN:
-        known = ", ".join((*PLAIN, *SYSTEMS))
-        raise ConfigurationError(f"there is no format {format!r}", mend=f"choose one of {known}")
-    layouts, columns, formats = [], {}, {}
-    for path in files:
-        layout, taken, name = _layout(path, format, mapping or {})
-        layouts.append(layout)
-        columns[path.name], formats[path.name] = taken, name
-    orders = {layout.slash_order for layout in layouts if layout.slash_order}
-    if len(orders) == 1:  # files read together are written alike, where one alone leaves it open
-        layouts = [replace(layout, slash_order=min(orders)) for layout in layouts]
+    layouts, columns, formats = _layouts(files, format, mapping or {})
     tally = _Tally()
     total = sum(path.stat().st_size for path in files)
     spread = _spread(start, per_day)
@@ -156,6 +146,25 @@ def import_files(
         columns,
         formats,
     )
+
+
+def _layouts(
+    files: Sequence[Path], name: str | None, mapping: Mapping[str, str]
+) -> tuple[list[_Layout], dict[str, dict[str, str]], dict[str, str]]:
+    """How each file is read; by file name, the columns taken and the format."""
+    if name is not None and name not in SYSTEMS and name not in PLAIN:
+        known = ", ".join((*PLAIN, *SYSTEMS))
+        raise ConfigurationError(f"there is no format {name!r}", mend=f"choose one of {known}")
+    layouts: list[_Layout] = []
+    columns: dict[str, dict[str, str]] = {}
+    formats: dict[str, str] = {}
+    for path in files:
+        layout, columns[path.name], formats[path.name] = _layout(path, name, mapping)
+        layouts.append(layout)
+    orders = {layout.slash_order for layout in layouts if layout.slash_order}
+    if len(orders) == 1:  # files read together are written alike, where one alone leaves it open
+        layouts = [replace(layout, slash_order=min(orders)) for layout in layouts]
+    return layouts, columns, formats
 
 
 def _layout(

@@ -82,4 +82,5 @@ def entries(store: Store, row: Row[Any]) -> Sheet:
 
 
 def at(instant: datetime | None) -> str:
+    """An instant in UTC to the second; empty for none."""
     return "" if instant is None else f"{instant:%Y-%m-%d %H:%M:%S}Z"

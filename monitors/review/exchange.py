@@ -234,6 +234,7 @@ def guarded(text: str) -> str:
 
 
 def unguarded(cell: str) -> str:
+    """What `guarded` was given."""
     return cell[1:] if cell.startswith(_GUARD) else cell
 
 

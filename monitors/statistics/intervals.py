@@ -87,11 +87,6 @@ def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
     return min(max(centre - half, 0.0), rate), max(min(centre + half, 1.0), rate)
 
 
-def wilson_lower(successes: float, n: float, level: float = 0.95) -> float:
-    """One-sided lower limit: "at least so much, with confidence ``level``"."""
-    return wilson(successes, n, 2 * level - 1)[0]
-
-
 def rate_difference(
     successes1: float, n1: float, successes0: float, n0: float, level: float = 0.95
 ) -> tuple[float, float, float]:
@@ -165,24 +160,6 @@ def wilson_of_mean(values: Array, share: Array, mean: float, level: float) -> In
     seen = float(np.sum(share**2 * (values - mean) ** 2)) / spread
     effective = (n + _PSEUDO) / (n * seen + _PSEUDO * kish)
     return wilson(mean * effective, effective, level)
-
-
-def mean_difference(
-    values1: ArrayLike, values0: ArrayLike, level: float = 0.95
-) -> tuple[float, float, float]:
-    """Difference of two independent means (1 − 0) with Welch's (1947) interval.
-
-    Raises:
-        ValueError: fewer than two values on a side, or NaN.
-    """
-    a, b = finite(values1, "values"), finite(values0, "values")
-    if min(len(a), len(b)) < 2:
-        raise ValueError("a difference of means needs two values on each side")
-    difference = float(a.mean() - b.mean())
-    va, vb = float(a.var(ddof=1)) / len(a), float(b.var(ddof=1)) / len(b)
-    half = float(special.stdtrit(welch_df(va, len(a), vb, len(b)), (1 + level) / 2))
-    half *= math.sqrt(va + vb)
-    return difference, difference - half, difference + half
 
 
 def welch_df(va: float, na: float, vb: float, nb: float) -> float:

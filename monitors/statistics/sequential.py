@@ -112,24 +112,6 @@ def log_e_value_mean_fell(
     return _mixed(wealth / design_effect)
 
 
-def log_e_value_mean_rose(
-    values: ArrayLike,
-    null_mean: float,
-    *,
-    weights: ArrayLike | None = None,
-    spread: float | None = None,
-    design_effect: float = 1.0,
-) -> float:
-    """The mirror: against "the mean is at most ``null_mean``" (above 0)."""
-    return log_e_value_mean_fell(
-        1 - finite(values, "values"),
-        1 - null_mean,
-        weights=weights,
-        spread=spread,
-        design_effect=design_effect,
-    )
-
-
 def _says_something(n: float, null: float, design_effect: float) -> bool:
     if not (math.isfinite(null) and null < 1):
         raise ValueError("the null must be a number that the mean can cross")

@@ -2,26 +2,22 @@
 
 Effects (`psi`, `jensen_shannon`, `wasserstein_over_iqr`) say how far; each has a value above zero
 even when nothing changed, so each comes with that floor. Tests say whether. Rows of one day are
-not independent of each other: functions whose name holds ``day`` take days as the unit.
+not independent of each other: see `monitors.statistics.days`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from monitors.statistics.intervals import finite, mean_difference, welch_df
+from monitors.statistics.intervals import finite
 
 Array = NDArray[np.float64]
 
-# Fewer days than this on a side: the t distribution is no longer to be trusted.
-FEW_DAYS = 5
-_ENUMERATED = 20_000
 _BLOCK = 128
 
 
@@ -211,67 +207,6 @@ def kolmogorov_smirnov(reference: ArrayLike, current: ArrayLike) -> tuple[float,
         raise ValueError("a distance needs values on both sides")
     found = stats.ks_2samp(ref, cur, method="asymp")
     return float(found.statistic), float(found.pvalue)
-
-
-# ── days as the unit ─────────────────────────────────────────────────────────────────────────
-
-
-def day_cluster_test(
-    ref_day_values: ArrayLike, cur_day_values: ArrayLike, level: float = 0.95
-) -> tuple[float, float, float, float]:
-    """Do the days of two windows differ? One number per day (a mean, a share, a quantile).
-
-    However many rows a day has, it is one observation: days differ by themselves, and a test on
-    rows takes that for drift. Welch's t over the days; with fewer than `FEW_DAYS` on a side, the
-    p-value is that of Welch's t under all (or 20,000 random) exchanges of days.
-
-    Returns:
-        Difference (current − reference), its interval, two-sided p-value.
-
-    Raises:
-        ValueError: fewer than two days on a side, or NaN.
-    """
-    ref, cur = finite(ref_day_values, "days"), finite(cur_day_values, "days")
-    difference, low, high = mean_difference(cur, ref, level)
-    constant = max(float(np.ptp(ref)), float(np.ptp(cur))) <= 1e-12 * abs(difference)
-    if difference == 0.0:
-        return 0.0, low, high, 1.0
-    if constant or min(len(ref), len(cur)) < FEW_DAYS:
-        return difference, low, high, _exchange_p(ref, cur)
-    va, vb = float(cur.var(ddof=1)) / len(cur), float(ref.var(ddof=1)) / len(ref)
-    t = difference / math.sqrt(va + vb)
-    p = 2 * float(stats.t.sf(abs(t), welch_df(va, len(cur), vb, len(ref))))
-    return difference, low, high, min(p, 1.0)
-
-
-def _exchange_p(ref: Array, cur: Array, seed: int = 0) -> float:
-    together = np.concatenate([cur, ref])
-    n, k = len(together), len(cur)
-    if math.comb(n, k) <= _ENUMERATED:
-        chosen = np.array(list(combinations(range(n), k)))
-        extra = 0  # the observed exchange is among them
-    else:
-        generator = np.random.default_rng(seed)
-        chosen = generator.random((_ENUMERATED, n)).argpartition(k - 1, axis=1)[:, :k]
-        extra = 1
-    inside = np.zeros((len(chosen), n), dtype=bool)
-    np.put_along_axis(inside, chosen, True, axis=1)
-    observed = _welch(together[None], np.arange(n)[None] < k, k)[0]
-    found = _welch(together[None], inside, k)
-    hits = int((found >= observed * (1 - 1e-9)).sum())
-    return (hits + extra) / (len(chosen) + extra)
-
-
-def _welch(values: Array, inside: NDArray[np.bool_], k: int) -> Array:
-    """|t| of Welch for each row of ``inside``; a split without variance is as extreme as can be."""
-    n = values.shape[1]
-    first = (values * inside).sum(axis=1) / k
-    second = (values * ~inside).sum(axis=1) / (n - k)
-    va = (((values - first[:, None]) ** 2) * inside).sum(axis=1) / (k - 1) / k
-    vb = (((values - second[:, None]) ** 2) * ~inside).sum(axis=1) / (n - k - 1) / (n - k)
-    floor = 1e-24 * float(np.square(values).max() or 1.0)
-    found: Array = np.abs(first - second) / np.sqrt(va + vb + floor)
-    return found
 
 
 # ── kernels ──────────────────────────────────────────────────────────────────────────────────

@@ -65,6 +65,7 @@ def latest(store: Store, *, monitor: str = "", slices: bool = False) -> list[Gro
 
 
 def is_slice(labels: Iterable[str]) -> bool:
+    """Do these names of labels tell a part of the traffic, and not only what measured?"""
     return not WHOLE.issuperset(labels)
 
 

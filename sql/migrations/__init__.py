@@ -14,6 +14,7 @@ VERSION_TABLE = "tidegauge_schema"
 
 
 def configuration(connection: Connection | None = None) -> Config:
+    """Alembic's, made here, so that no file of it has to be installed."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -33,9 +34,11 @@ def upgrade(engine: Engine) -> None:
 
 
 def head() -> str | None:
+    """The newest version of the schema that the code knows."""
     return ScriptDirectory.from_config(configuration()).get_current_head()
 
 
 def current(connection: Connection) -> str | None:
+    """The database's version of the schema; None before the first."""
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return context.get_current_revision()

@@ -16,6 +16,7 @@ Fields = dict[str, Any]
 
 
 def recognises(record: Mapping[str, Any]) -> bool:
+    """Is this a line of LiteLLM's spend log?"""
     return {"request_id", "spend", "startTime"} <= record.keys()
 
 
