@@ -41,12 +41,13 @@ def wrong(asked: Asked) -> Answered:
     return replace(said(asked), text=f"[No], or perhaps. {HOSTILE}")
 
 
-def test_the_prompts_that_moved_come_first() -> None:
+def test_the_prompts_that_moved_come_first(tmp_path: Path) -> None:
     prompts = questions(6)
     before = {p.id: (Answer(right(p.id)),) for p in prompts}
     after = {**before, "q004": (Answer("[No]"),), "q002": (Answer("[Yes] " + "so " * 9),)}
     after.pop("q005")
-    found = most_moved(prompts, before, after, settings_for(Path(), prompts).providers["p"])
+    settings = settings_for(tmp_path, prompts).providers["p"]
+    found = most_moved(prompts, before, after, settings)
     assert [one.prompt_id for one in found] == ["q004", "q002"]
     assert found[0].notes[0] == "correctness 100.0 % → 0.0 %"
     assert found[1].notes == ("length 6 characters → 34 characters",)
