@@ -12,6 +12,10 @@ day's sample; latency, errors, cost and fallbacks on every row.
 | `score` | `sample` | `score` |
 | `measure` | all of these | `measurement`, with 95 % intervals |
 | `alert` | `measurement`, the rules | `evaluation`, `incident`, `notification` |
+| `late` | how many rows the week before has now | all of these, of the worst two days that grew |
+
+`late` measures days again of which more than `[source] late_tolerance` came in after they were
+measured; what they said before is kept as a difference (coverage page, `tidegauge explain`).
 
 Every task may be run again: the same window gives the same rows. To repeat one day, trigger with
 *Window that holds this day*, or type `tidegauge run daily --window 2026-06-01`.
@@ -25,6 +29,8 @@ Every task may be run again: the same window gives the same rows. To repeat one 
 * With `[alerts] deadline_hours` a run that is not done so long after it was queued opens an
   incident `missed_window`; the alert relay tells it, and that it is over.
 * `LockHeld`: another run works on the same window. Wait; the retry comes by itself.
+* `late` fails: this day is done all the same. An earlier one could not be measured again; clear the
+  task, or leave it to tomorrow's run.
 * One broken monitor or scorer does not make `measure` red: it stands on the monitors page with
   status *error*, the others go on.
 """
@@ -68,12 +74,16 @@ def daily_quality() -> None:
     def alert() -> Report:
         return step(JOB, "alert")
 
+    @task
+    def late() -> Report:
+        return step(JOB, "late")
+
     shards = ready()
     scanned = safety.partial(shards=shards).expand(shard=shards)
     published = measure()
     shards >> sample() >> score() >> published
     shards >> profile() >> published
-    scanned >> published >> alert()
+    scanned >> published >> alert() >> late()
 
 
 daily_quality()

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sql.errors import ConfigurationError
+from sql.errors import ConfigurationError, LockHeld
 from sql.window import Grain, Window
 
 if TYPE_CHECKING:
@@ -51,12 +51,18 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One restartable part of a job; ``shards``: may it be split among workers?"""
+    """One restartable part of a job.
+
+    Args:
+        shards: may it be split among workers?
+        after: it comes when the window is covered, and is no part of that.
+    """
 
     name: str
     function: Callable[[Task, Suite], Facts]
     doc: str
     shards: bool = False
+    after: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,11 @@ class Job:
     schedule: str | None
     doc: str
     steps: tuple[Step, ...]
+
+    @property
+    def covering(self) -> Step:
+        """The step with which a window is done."""
+        return [part for part in self.steps if not part.after][-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +136,48 @@ def _score(task: Task, suite: Suite) -> Facts:
 
 
 def _measure(task: Task, suite: Suite) -> Facts:
-    """Run every configured monitor of the job; a monitor that breaks does not stop the others."""
+    """Run every configured monitor of the job; a monitor that breaks does not stop the others.
+
+    Of a day that was measured before, the difference is kept as its next version.
+    """
+    from monitors.versions import set_aside, settle
+
     counts = {"monitors": 0, "measurements": 0, "errors": 0}
+    names = [monitor.name for monitor in suite.monitors_of(task.job)]
+    daily = task.span.grain is Grain.DAY
+    if daily:
+        set_aside(task.job, task.span, names, suite.context)
     for monitor in suite.monitors_of(task.job):
         published, failed = suite.measure(monitor, task.span)
         counts["monitors"] += 1
         counts["measurements"] += published
         counts["errors"] += failed
-    return dict(counts)
+    version = settle(task.job, task.span, names, suite.context) if daily else 0
+    return {**counts, "version": version} if version else dict(counts)
 
 
 def _alert(task: Task, suite: Suite) -> Facts:
     return suite.evaluate_rules(task.job, task.span)
+
+
+def _late(task: Task, suite: Suite) -> Facts:
+    """Measure days again whose rows came in late: the worst of the week before, a few a run.
+
+    A day that another run is at work on is left to it.
+    """
+    from monitors.late import late_days
+
+    job, again = find_job(task.job), 0
+    found = late_days(job.name, task.span, suite.context)
+    for day in found[: suite.settings.source.late_days]:
+        try:
+            for part in job.steps:
+                if not part.after:
+                    _all_shards(job, part, Task(job.name, day.window), suite)
+            again += 1
+        except LockHeld:
+            continue
+    return {"late_days": len(found), "measured_again": again}
 
 
 def _replay(task: Task, suite: Suite) -> Facts:
@@ -283,6 +324,7 @@ JOBS: dict[str, Job] = {
                 Step("score", _score, "run the scorers on the sample"),
                 _MEASURE,
                 _ALERT,
+                Step("late", _late, "measure days again whose rows came in late", after=True),
             ),
         ),
         Job(
@@ -426,15 +468,24 @@ def run_step(
     part = next((part for part in chosen.steps if part.name == step), None)
     if part is None:
         raise ConfigurationError(f"{job} has no step {step!r}")
-    task = Task(chosen.name, window, shard, shards, dict(params or {}))
-    began = time.monotonic()
-    with suite.store.lock(f"{chosen.name}/{step}/{window or '-'}/{shard}-{shards}"):
+    return _do(chosen, part, Task(chosen.name, window, shard, shards, dict(params or {})), suite)
+
+
+def _do(job: Job, part: Step, task: Task, suite: Suite) -> Facts:
+    """One step under its lock, and the record that it was done."""
+    began, window = time.monotonic(), task.window
+    with suite.store.lock(f"{job.name}/{part.name}/{window or '-'}/{task.shard}-{task.shards}"):
         facts = part.function(task, suite)
         if window is not None:
-            seconds = time.monotonic() - began
-            last = part is chosen.steps[-1]
-            suite.record_step(chosen.name, step, window, shard, facts, seconds, last=last)
+            seconds, last = time.monotonic() - began, part is job.covering
+            suite.record_step(job.name, part.name, window, task.shard, facts, seconds, last=last)
     return facts
+
+
+def _all_shards(job: Job, part: Step, task: Task, suite: Suite) -> None:
+    shards = suite.settings.quality.safety_shards if part.shards else 1
+    for shard in range(shards):
+        _do(job, part, replace(task, shard=shard, shards=shards), suite)
 
 
 def shard_count(job: str, config: str | None = None) -> int:
@@ -486,7 +537,7 @@ def run(
                 as_of=as_of,
                 params=params,
             )
-    status = str(facts[chosen.steps[-1].name].get("status", "complete"))
+    status = str(facts[chosen.covering.name].get("status", "complete"))
     return JobResult(
         chosen.name, str(window or "-"), status, False, time.monotonic() - began, facts
     )

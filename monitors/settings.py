@@ -58,6 +58,10 @@ class SourceSettings(Section):
         default_factory=dict, description="column = value conditions on every read"
     )
     grace_hours: float = Field(2, ge=0, description="wait this long after a window's end")
+    late_tolerance: float = Field(
+        0.01, ge=0, lt=1, description="a day of which more came in later is measured again"
+    )
+    late_days: int = Field(2, ge=0, le=7, description="so many of them a run, of the week before")
 
     @model_validator(mode="after")
     def _fields_are_known(self) -> SourceSettings:

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select
 
 from monitors.context import Context
+from monitors.late import LATE_DAYS
 from monitors.logs.counted import Profile, profile, stored
-from monitors.monitor import monitor
+from monitors.monitor import JOB_BY_GRAIN, monitor
 from monitors.reference import is_reference, reference_days
+from monitors.versions import versions
 from sql.errors import NotReady
 from sql.measurement import Measurement, Status
 from sql.tables import quarantine, sample
@@ -21,7 +23,6 @@ from sql.window import Grain, Window
 _WEEKS = 8
 _ENOUGH = 3  # like days, to know how much days differ
 _LARGEST_LOG = 50.0  # e^50 times the baseline is no statement
-_LATE_DAYS = 7
 _MENDED = ("scrubbed", "truncated")
 
 
@@ -211,11 +212,16 @@ def _delay(window: Window, context: Context, rows: int) -> Measurement:
 
 
 def _late(window: Window, context: Context) -> Measurement:
-    """Days are counted again for a week; measuring a day anew takes its late rows in."""
-    days = [window.shift(-back) for back in range(_LATE_DAYS, 0, -1)]
-    known = stored(days[0], days[-1], context)
+    """Days are counted again for a week; measuring a day again takes its late rows in, which the
+    job itself does for the worst of them (`monitors.late`). What it took in since this window
+    ended still counts as late here, so that measuring this window again says the same."""
+    days = [window.shift(-back) for back in range(LATE_DAYS, 0, -1)]
+    known = {start: day.rows for start, day in stored(days[0], days[-1], context).items()}
+    for version in reversed(versions(context.store, JOB_BY_GRAIN[Grain.DAY], days[0], days[-1])):
+        if version.at >= window.end and version.window_start in known:
+            known[version.window_start] = version.rows[0]
     counts = {day: context.source.count(day) for day in days if day.start in known}
-    late = {day: max(rows - known[day.start].rows, 0) for day, rows in counts.items()}
+    late = {day: max(rows - known[day.start], 0) for day, rows in counts.items()}
     rows = sum(counts.values())
     about: dict[str, Any] = {"monitor": "intake", "metric": "intake.late_share", "window": window}
     if not rows:

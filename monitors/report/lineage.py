@@ -10,7 +10,7 @@ import base64
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from monitors.report import aftermath
 from monitors.report.aftermath import Sheet, at
 from monitors.report.page import STYLE, environment
 from monitors.suite import Suite, code_version
+from monitors.versions import versions
 from monitors.web.words import labels_text
 from sql.audit import first_broken
 from sql.measurement import Measurement
@@ -133,6 +134,7 @@ class _Gathered:
                 self._contributions(),
                 self._measurement_sheet(),
                 self._runs(),
+                self._versions(),
                 self._scorers(),
                 self._models(),
                 self._baselines(),
@@ -294,6 +296,31 @@ class _Gathered:
         ]
         columns = ("window", "job", "status", "rows", "configuration", "code", "finished")
         return Sheet("runs", columns, tuple(rows))
+
+    def _versions(self) -> Sheet:
+        """Windows that were measured again with another outcome: what this series said before."""
+        unit = str(self._row.body.get("unit") or "")
+        first = Window.containing(self._first, self._grain, self._zone)
+        last = Window.containing(self._end - timedelta(seconds=1), self._grain, self._zone)
+        rows = []
+        for job in sorted(self._jobs):
+            for one in versions(self._store, job, first, last):
+                (before, after), own = one.rows, one.of(self._row.metric, self._labels)
+                rows.append(
+                    (
+                        self._label(one.window_start),
+                        job,
+                        str(one.number),
+                        f"{before:,} → {after:,}",
+                        f"{one.changed:,}",
+                        " → ".join(number(value, unit) or status for value, status in own)
+                        if own
+                        else "the same",
+                        at(one.at),
+                    )
+                )
+        columns = ("window", "job", "version", "rows", "changed", "of this series", "measured")
+        return Sheet("measured again", columns, tuple(rows))
 
     def _scorers(self) -> Sheet:
         """What scored rows in these windows, by what they left on the scores."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select
 
+from monitors.versions import Version, versions
 from sql.store import Store
 from sql.tables import coverage as coverage_table
 from sql.window import Grain, Window
@@ -52,10 +55,17 @@ def calendars(store: Store, zone: str) -> list[Calendar]:
         rows[row.job, Grain(row.grain)].append(row)
     order = list(Grain)
     keys = sorted(rows, key=lambda key: (order.index(key[1]), key[0]))
-    return [_calendar(job, grain, rows[job, grain], zone) for job, grain in keys]
+    again = {job: {one.window_start: one for one in versions(store, job)} for job, _ in keys}
+    return [_calendar(job, grain, rows[job, grain], again[job], zone) for job, grain in keys]
 
 
-def _calendar(job: str, grain: Grain, rows: list[Row[Any]], zone: str) -> Calendar:
+def _calendar(
+    job: str,
+    grain: Grain,
+    rows: list[Row[Any]],
+    again: Mapping[datetime, Version],
+    zone: str,
+) -> Calendar:
     done = {row.window_start: row for row in rows[-_WINDOWS:]}
     window = Window.containing(min(done), grain, zone)
     end = max(done)
@@ -71,6 +81,10 @@ def _calendar(job: str, grain: Grain, rows: list[Row[Any]], zone: str) -> Calend
         row = done.get(window.start)
         status = row.status if row else MISSING
         told = f"{row.rows:,} rows, {row.measurements} measurements" if row else "not run"
+        if version := again.get(window.start):
+            before, after = version.rows
+            told += f"; version {version.number}: {before:,} → {after:,} rows, "
+            told += f"{version.changed:,} measurements changed"
         title = f"{window}: {status.replace('_', ' ')}, {told}"
         cells.append(Cell(column * _CELL, 16 + line * _CELL, status, title))
         if grain in (Grain.DAY, Grain.WEEK) and day.day <= (1 if grain is Grain.DAY else 7):
