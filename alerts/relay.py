@@ -254,16 +254,25 @@ def _send(
             return "later"
         _release(store, row, error.code, now() + timedelta(minutes=5))
         return "refused"
-    _note(
-        store,
-        row,
-        state="sent",
-        remote_channel=posted.channel,
-        remote_ts=posted.ts,
-        sent_at=now(),
-        last_error="",
-    )
+    _posted(store, row, posted, now())
     return "sent"
+
+
+def _posted(store: Store, row: Row[Any], posted: Posted, now: datetime) -> None:
+    """It stands there. Where it stands by itself, the story goes on below it from now on."""
+    place = {"remote_channel": posted.channel, "remote_ts": posted.ts}
+    table = notification.c
+    with store.begin() as connection:
+        above = _openings(connection, row) if posted.anew else []
+        for key in (one.delivery_key for one in above if one.state == "sent"):
+            connection.execute(
+                update(notification).where(table.delivery_key == key).values(**place)
+            )
+        connection.execute(
+            update(notification)
+            .where(table.delivery_key == row.delivery_key)
+            .values(state="sent", sent_at=now, last_error="", **place)
+        )
 
 
 def _message(store: Store, row: Row[Any], thread: Posted | None) -> Message:

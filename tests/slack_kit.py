@@ -40,6 +40,7 @@ class FakeSlack(BaseHTTPRequestHandler):
     uploads: dict[str, dict[str, Any]]
     disorder: list[str]
     whispers: list[dict[str, Any]]
+    deleted: set[str]  # messages that somebody took away: nothing can be answered below them
     groups: dict[str, list[str]]  # user groups and their members
     socket = ""  # where Socket Mode listens
     lag = 0.0  # seconds after which the history shows what was posted
@@ -93,6 +94,8 @@ class FakeSlack(BaseHTTPRequestHandler):
 
     def _chat_postMessage(self, form: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - Slack's
         self.disorder.extend(faults_of(form))
+        if str(form.get("thread_ts")) in self.deleted:
+            return {"ok": False, "error": "thread_not_found"}
         ts = self._ts()
         self.messages.append({**form, "ts": ts, "at": time.monotonic()})
         return {"ok": True, "channel": "C1", "ts": ts}
@@ -134,6 +137,8 @@ class FakeSlack(BaseHTTPRequestHandler):
         return self._page(form)
 
     def _conversations_replies(self, form: dict[str, Any]) -> dict[str, Any]:
+        if str(form["ts"]) in self.deleted:
+            return {"ok": False, "error": "thread_not_found"}
         return self._page(form)
 
     def _files_getUploadURLExternal(self, form: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
@@ -198,7 +203,7 @@ def _read(value: Any) -> Any:
 def fake_slack() -> Iterator[tuple[str, type[FakeSlack]]]:
     """(address, its handler): set ``faults`` on the handler, read ``messages`` from it."""
     empty: dict[str, Any] = {"faults": [], "breaks": {}, "messages": [], "uploads": {}}
-    empty |= {"disorder": [], "whispers": [], "groups": {}}
+    empty |= {"disorder": [], "whispers": [], "groups": {}, "deleted": set()}
     handler = type("Handler", (FakeSlack,), empty)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

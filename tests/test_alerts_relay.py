@@ -148,6 +148,38 @@ def test_a_refusal_by_configuration_keeps_the_rows_and_names_the_place(
     assert deliver(store, channel, now=clock, pause=lambda _s: None).sent == 2
 
 
+@pytest.mark.parametrize("fault", ["", "accepted_then_dropped", "html", "refused_500"])
+def test_a_deleted_message_has_a_successor_and_the_story_goes_on_below_it(
+    store: Store, slack: tuple[str, type[FakeSlack]], fault: str
+) -> None:
+    """Somebody deletes the message; the next answer stands alone, once, and holds up nobody."""
+    url, server = slack
+    clock, channel = Clock(), {"slack:C1": SlackChannel("xoxb", "C1", url)}
+    put(store, intents(2, "slack:C1"))
+    deliver(store, channel, now=clock, pause=lambda _s: None)
+    first, other = (one["ts"] for one in server.messages)
+    server.messages[:] = [one for one in server.messages if one["ts"] != first]
+    server.deleted.add(first)
+    server.faults[:] = ["", fault]  # the post below it, which is refused; then the one alone
+
+    def tell(place: int, *subjects: str) -> None:
+        news = facts(transition="severity_up", incident="gone?")
+        put(store, [Intent("slack:C1", "thread", each, place, news) for each in subjects], clock())
+        for _ in range(4):
+            report = deliver(store, channel, now=clock, pause=lambda _s: None)
+            assert not report.refused
+            clock.at += timedelta(seconds=80)
+
+    tell(1, "s0:1", "s1:1")
+    tell(2, "s0:1")
+    said = server.messages[1:]
+    assert [one.get("thread_ts") for one in said].count(other) == 1
+    (alone,) = [one for one in said if not one.get("thread_ts")]
+    assert "Now critical" in alone["text"] and "Safety fell" in alone["text"]
+    assert [one.get("thread_ts") for one in said].count(alone["ts"]) == 1
+    assert len(said) == 3 and {row.state for row in store.rows(select(notification))} == {"sent"}
+
+
 def test_enqueueing_again_says_nothing_new_and_a_thread_follows_its_root(
     store: Store, tmp_path: Path
 ) -> None:

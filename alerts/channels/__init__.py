@@ -15,10 +15,15 @@ for _name in ("httpx", "httpcore"):
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """Where a message stands: enough to answer below it."""
+    """Where a message stands: enough to answer below it.
+
+    Args:
+        anew: what it answers is gone, so it stands by itself, and what follows stands below it.
+    """
 
     channel: str
     ts: str
+    anew: bool = False
 
 
 class Channel(Protocol):

@@ -6,6 +6,7 @@ import email.utils
 import http.client
 import re
 import time
+from dataclasses import replace
 from typing import Any
 from urllib.error import URLError
 
@@ -20,6 +21,8 @@ _EVENT = "tidegauge"
 _ALT = 1_000
 _LIMITED = {"ratelimited", "rate_limited"}
 _UNSURE = {"fatal_error", "internal_error", "service_unavailable", "request_timeout"}
+# What an answer is to stand below has been deleted, or takes no answer any more.
+_GONE = {"message_not_found", "thread_not_found", "cannot_reply_to_message", "invalid_thread_ts"}
 _TOO_RICH = {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"}
 
 
@@ -48,6 +51,17 @@ class SlackChannel:
             return self._edit(message)
         if key in self._unsure:
             message = as_repeat(message)
+        if thread is None:
+            return self._say(key, message, None)
+        try:
+            return self._say(key, message, thread)
+        except MisconfiguredError as error:
+            if error.code not in _GONE:
+                raise
+        # Alone it must say what it is about: an answer's text does, its blocks do not.
+        return replace(self._say(key, replace(message, blocks=[]), None), anew=True)
+
+    def _say(self, key: str, message: Message, thread: Posted | None) -> Posted:
         arguments: dict[str, Any] = {
             "channel": self._channel,
             "text": message.text,
@@ -75,6 +89,9 @@ class SlackChannel:
         try:
             return self.look(key, thread)
         except MisconfiguredError as error:
+            if thread is not None and error.code in _GONE:
+                alone = self.find(key, None)
+                return None if alone is None else replace(alone, anew=True)
             if error.code != "missing_scope":
                 raise
             self._unsure.add(key)
