@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from alerts.outbox import PAGER
 from alerts.routes import DAYS, Day, Route
 from alerts.rules import Rule
 from alerts.silences import matcher
@@ -32,6 +33,7 @@ class RuleTable(_Table):
     name: Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[a-z0-9_.-]+$")]
     metric: Annotated[str, Field(min_length=1)]
     decision: Literal["threshold", "interval", "sequential", "test", "fact", "no_data"]
+    was: tuple[str, ...] = ()
     match: dict[str, str] = Field(default_factory=dict)
     direction: Literal["below", "above", "both"] = "both"
     severity: Literal["warning", "critical"] = "warning"
@@ -84,6 +86,11 @@ class AlertsTable(_Table):
     )
     file: str = Field(
         "reports/alerts.jsonl", description="where the file sink writes; - is the standard output"
+    )
+    fallback: str = Field(
+        "",
+        description="what opens an incident is told here too while its own place refuses it: "
+        "a wrong token, an archived channel",
     )
     alive: bool = Field(True, description="a sign of life each week, so that silence means health")
     deadline_hours: Annotated[float, Field(gt=0, le=168)] | None = Field(
@@ -201,17 +208,31 @@ def parse(
             raise ConfigurationError("two rules have this name", where=where, mend="rename one")
         made.append(Rule(**table.model_dump()))
     names = {rule.name for rule in made}
+    taken = [*names, *(name for rule in made for name in rule.was)]
+    for rule in made:
+        for name in rule.was:
+            if taken.count(name) > 1:
+                raise ConfigurationError(
+                    f"was: {name!r} is, or was, another rule", where=f"[[rules]] {rule.name}"
+                )
     for rule in made:
         for other in rule.inhibits:
             if other not in names:
                 raise ConfigurationError(
                     f"inhibits: there is no rule {other!r}", where=f"[[rules]] {rule.name}"
                 )
+    told = _checked(AlertsTable, alerts, "[alerts]")
+    _known_place(told.fallback, webhooks or {}, "[alerts] fallback")
+    if told.fallback == PAGER:
+        raise ConfigurationError(
+            "the fallback is a place that people read", where="[alerts] fallback",
+            mend="PagerDuty is told of what is critical anyway: write a table [pagerduty]",
+        )  # fmt: skip
     for rule in made:
         _known_place(rule.channel, webhooks or {}, f"[[rules]] {rule.name}")
     return AlertConfiguration(
         tuple(made),
-        _checked(AlertsTable, alerts, "[alerts]"),
+        told,
         _checked(SlackTable, slack, "[slack]"),
         None if pagerduty is None else _checked(PagerDutyTable, pagerduty, "[pagerduty]"),
         {

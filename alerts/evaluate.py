@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, select
 
 from alerts.configuration import AlertConfiguration
 from alerts.escalation import followed
-from alerts.history import HISTORY, announce, fold_all, keep, open_beside
+from alerts.history import HISTORY, announce, fold_all, keep, open_beside, renamed
 from alerts.outbox import enqueue, sequences
 from alerts.paging import called_before, pages
 from alerts.routing import is_machine, routed
@@ -71,6 +71,7 @@ def evaluate(
         now: decides what is too old to be told; in a replay the end of the window.
     """
     with store.begin() as connection:
+        renamed(connection, configuration)
         items = [
             item
             for item in store.measurements(

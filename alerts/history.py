@@ -23,6 +23,19 @@ from sql.window import Grain, Window
 HISTORY = timedelta(days=400)
 
 
+def renamed(connection: Connection, configuration: AlertConfiguration) -> None:
+    """What was kept under the names that rules had before goes on under their new ones."""
+    before = [(name, rule.name) for rule in configuration.rules for name in rule.was]
+    for old, new in before:
+        mine = incident.c.rule == old
+        connection.execute(update(incident).where(mine).values(rule=new))
+        later, key = evaluation.alias(), ("labels", "grain", "window_start")
+        same = [later.c[name] == evaluation.c[name] for name in key]
+        judged = select(later.c.rule).where(later.c.rule == new, *same)
+        mine = evaluation.c.rule == old
+        connection.execute(update(evaluation).where(mine, ~judged.exists()).values(rule=new))
+
+
 def fold_all(
     connection: Connection,
     configuration: AlertConfiguration,

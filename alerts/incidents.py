@@ -57,7 +57,7 @@ class Incident:
 def fingerprint(rule: Rule, labels: Mapping[str, str]) -> str:
     """The identity of a series' trouble: never its value, threshold, severity, window or text."""
     identity = {
-        "rule": rule.name,
+        "rule": rule.identity,
         "metric": rule.metric,
         "direction": rule.direction,
         "labels": dict(labels),

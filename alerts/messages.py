@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from alerts.markup import code, escape, lines_within, link
 from sql.words import between, number
@@ -81,8 +83,9 @@ def _root(facts: Facts) -> _Parts:
         _pair("Baseline", number(facts["baseline"], facts["unit"])),
         _pair("Threshold", number(facts["threshold"], facts["unit"])),
         _pair("Rows", f"{facts['n']:,}"),
-        _pair("Window", f"{facts['window']}, from {_instant(facts['window_start'])}"),
+        _pair("Window", f"{facts['window']}, from {_instants(facts)}"),
         _pair("Since", f"{facts['since']}, {_windows(facts)}"),
+        *_previous(facts),
     ]
     lines = [
         *_called(facts),
@@ -112,6 +115,14 @@ def _root(facts: Facts) -> _Parts:
     baseline = escape(number(facts["baseline"], facts["unit"]))
     told += f": {escape(title, _TITLE)}: {escape(_value(facts))}, baseline {baseline}"
     return f"{told} {_mark_of(facts)}", blocks
+
+
+def _previous(facts: Facts) -> list[dict[str, Any]]:
+    known = facts.get("before") or {"times": 0}
+    if not known["times"]:
+        return []
+    often = "once" if known["times"] == 1 else f"{known['times']} times"
+    return [_pair("Before", f"{often}, last until {known['last']}")]
 
 
 def _standing(facts: Facts) -> list[str]:
@@ -311,6 +322,15 @@ def _labels(facts: Facts, most: int = _LABELS) -> str:
 
 def _instant(text: str) -> str:
     return text[:16].replace("T", " ") + " UTC"
+
+
+def _instants(facts: Facts) -> str:
+    """A window's first instant, in UTC and by the clock that it was cut by."""
+    utc, zone = facts["window_start"], facts.get("zone", "UTC")
+    if zone == "UTC":
+        return _instant(utc)
+    here = datetime.fromisoformat(utc).astimezone(ZoneInfo(zone))
+    return f"{_instant(utc)}, {here:%Y-%m-%d %H:%M} {zone}"
 
 
 def _windows(facts: Facts) -> str:

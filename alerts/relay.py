@@ -23,7 +23,7 @@ from alerts.channels import AmbiguousError, Channel, MisconfiguredError, NotSent
 from alerts.coalescing import TOLD_IN, coalesce
 from alerts.escalation import ESCALATION, REPEAT
 from alerts.messages import Message, render
-from alerts.outbox import EDIT, PAGER, SILENCED
+from alerts.outbox import EDIT, PAGER, SILENCED, Intent, enqueue
 from alerts.routing import is_machine
 from alerts.silences import held_until
 from alerts.silences import read as read_silences
@@ -57,12 +57,14 @@ def deliver(
     now: Callable[[], datetime],
     pause: Callable[[float], None] = time.sleep,
     quiet: timedelta = QUIET,
+    fallback: str = "",
 ) -> DeliveryReport:
     """Send what is due, oldest first, a channel's messages in their order.
 
     Args:
         channels: by the names that intents use; one that is missing keeps its rows waiting.
         now: the clock; asked again for every message.
+        fallback: the channel where what opens an incident is told too while its own refuses it.
     """
     owner = f"{socket.gethostname()}:{os.getpid()}"
     sent, blocked, refused = 0, set[str](), set[str]()
@@ -83,6 +85,8 @@ def deliver(
         sent += outcome == "sent"
         if outcome == "refused":
             refused.add(row.channel)
+            if fallback not in ("", row.channel) and not is_machine(row.channel):
+                _tell_elsewhere(store, row.channel, fallback, now())
         elif outcome == "waiting":
             blocked.add(row.channel)
     waiting = len(store.rows(_open_rows()))
@@ -322,6 +326,33 @@ def _openings(connection: Connection, row: Row[Any]) -> list[Row[Any]]:
 
 def _root_waits(connection: Connection, row: Row[Any]) -> bool:
     return any(one.state in _WAITING for one in _openings(connection, row))
+
+
+def _tell_elsewhere(store: Store, refused: str, fallback: str, now: datetime) -> None:
+    """What waits to open an incident is told in the fallback, once; it waits on for its own place.
+
+    Whom to call, and who looks after it, stays with the message itself.
+    """
+    table = notification.c
+    waiting = select(notification).where(
+        table.channel == refused,
+        table.kind.in_(("root", "digest")),
+        table.state.in_(_WAITING),
+        table.last_error != SILENCED,
+    )
+    own = ("mention", "escalate", "repeat_s", "buttons")
+    with store.begin() as connection:
+        intents = [
+            Intent(
+                fallback,
+                row.kind,
+                row.subject,
+                row.sequence,
+                {name: value for name, value in row.payload.items() if name not in own},
+            )
+            for row in connection.execute(waiting)
+        ]
+        enqueue(store, connection, intents, now)
 
 
 def _release(store: Store, row: Row[Any], code: str, next_at: datetime) -> None:

@@ -33,6 +33,7 @@ class Rule:
 
     Args:
         name: unique; part of an incident's identity.
+        was: the names it had before, the first first: its incidents go on under the new one.
         metric: whose measurements it reads.
         match: label → value, ``!value`` (anything else) or ``*`` (any value, must be there);
             a series with a label that is not named here is not the rule's.
@@ -54,6 +55,7 @@ class Rule:
     name: str
     metric: str
     decision: str
+    was: tuple[str, ...] = ()
     match: Mapping[str, str] = field(default_factory=dict)
     direction: str = "both"
     severity: str = "warning"
@@ -74,6 +76,11 @@ class Rule:
     runbook: str = ""
     first_step: str = ""
     inhibits: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """What it was called first."""
+        return self.was[0] if self.was else self.name
 
     @property
     def digest(self) -> str:

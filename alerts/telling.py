@@ -108,8 +108,10 @@ def facts_of(story: Story, one: Incident, configuration: AlertConfiguration) -> 
         "window": item.window.label,
         "window_start": item.window.start.isoformat(),
         "window_end": item.window.end.isoformat(),
+        "zone": item.window.zone,
         "since": Window.containing(one.opened, item.window.grain, item.window.zone).label,
         "windows": one.windows,
+        "before": _before(story, one),
         "worst": one.worst,
         "times": times_of(rule, item, decision),
         "runbook": rule.runbook,
@@ -119,6 +121,17 @@ def facts_of(story: Story, one: Incident, configuration: AlertConfiguration) -> 
         "cause": story.entry.cause,
         "source": configuration.alerts.source,
     }
+
+
+def _before(story: Story, one: Incident) -> dict[str, Any]:
+    """How often it was so before, in the history that is kept, and when it was last over."""
+    window = story.entry.item.window
+    earlier = [each for each, _ in story.incidents if each.opened < one.opened]
+    if not earlier:
+        return {"times": 0, "last": ""}
+    last = max(earlier, key=lambda each: each.opened)
+    over = Window.containing(last.resolved or last.last, window.grain, window.zone)
+    return {"times": len(earlier), "last": over.label}
 
 
 def fresh_of(

@@ -313,7 +313,8 @@ class Suite:
         from alerts.escalation import escalate
 
         escalate(self.store, self.clock())
-        report = deliver(self.store, self.channels(), now=self.clock)
+        fallback = self.alerting.alerts.fallback
+        report = deliver(self.store, self.channels(), now=self.clock, fallback=fallback)
         if report.refused:
             raise ConfigurationError(
                 f"{report.waiting} messages wait: the destination refuses them",

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,34 @@ def test_a_silence_of_weeks_and_then_an_outage_bury_nothing(
     clock.at += timedelta(minutes=1)
     report = deliver(store, channel, now=clock, pause=lambda _s: None)
     assert (report.sent, report.dead) == (1, 0)
+
+
+def test_what_a_place_refuses_is_told_elsewhere_once_and_in_its_place_later(
+    store: Store, slack: tuple[str, type[FakeSlack]], tmp_path: Path
+) -> None:
+    """A token is revoked: what opens is told in the fallback; mended, Slack has it all."""
+    url, server = slack
+    clock = Clock()
+    channel = {
+        "slack:C1": SlackChannel("xoxb", "C1", url),
+        "file": FileChannel(tmp_path / "alerts.jsonl"),
+    }
+    called = {"escalate": {"after_s": 60, "channel": "", "mention": ""}, "buttons": True}
+    put(store, [replace(one, facts={**one.facts, **called}) for one in intents(2, "slack:C1")])
+    put(store, [Intent("slack:C1", "thread", "s0:1", 1, facts(transition="resolved"))])
+    for _ in range(3):
+        server.faults[:] = ["token_revoked"]
+        report = deliver(store, channel, now=clock, pause=lambda _s: None, fallback="file")
+        assert report.refused == ("slack:C1",)
+        clock.at += timedelta(minutes=6)
+    lines = (tmp_path / "alerts.jsonl").read_text().splitlines()
+    assert len(lines) == 2 and all("Safety fell" in line for line in lines)
+    copies = store.rows(select(notification).where(notification.c.channel == "file"))
+    assert not any({"escalate", "buttons"} & set(row.payload) for row in copies)
+    server.faults[:] = []
+    deliver(store, channel, now=clock, pause=lambda _s: None, fallback="file")
+    assert len(server.messages) == 3
+    assert {row.state for row in store.rows(select(notification))} == {"sent"}
 
 
 def test_a_refusal_by_configuration_keeps_the_rows_and_names_the_place(

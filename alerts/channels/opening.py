@@ -28,7 +28,8 @@ def wanted_channels(configuration: AlertConfiguration) -> list[str]:
         name for one in configuration.routes for name in (one.channel, one.escalate_channel)
     } - {""}
     paged = {PAGER} if configuration.pagerduty is not None else set()
-    own = {"file", configuration.channel, *copies(configuration)}
+    fallback = {configuration.alerts.fallback} - {""}
+    own = {"file", configuration.channel, *copies(configuration), *fallback}
     return sorted({*own, *rules, *routes, *paged})
 
 
