@@ -243,6 +243,8 @@ def _alive(facts: Facts) -> _Parts:
         f"{facts['opened']} incidents began, {facts['open']} are open"
         + (f"; {facts['untold']} were over before they could be told" if facts["untold"] else ""),
     ]
+    if facts.get("late"):
+        lines.append(f"{facts['late']} late findings: older trouble that a backfill showed")
     if facts["silences"]:
         lines.append(f"{facts['silences']} silences go on and hold {facts['held']} messages")
     if facts["waiting"] or facts["dead"]:

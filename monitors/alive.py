@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, select
 
 from alerts.outbox import SILENCED
 from sql.store import Store
-from sql.tables import coverage, incident, notification, sample, silence, spending
+from sql.tables import coverage, evaluation, incident, notification, sample, silence, spending
 from sql.window import Grain, Window
 
 
@@ -50,6 +50,7 @@ def facts_of(store: Store, window: Window, now: datetime) -> dict[str, Any] | No
         "open": _count(store, _rows(incident).where(table.state != "resolved")),
         "opened": _count(store, _rows(incident).where(*opened)),
         "untold": _count(store, _rows(incident).where(*opened, table.announced == "")),
+        "late": _count(store, _late(window)),
         "silences": _count(store, _rows(silence).where(
             silence.c.starts_at <= now, silence.c.ends_at > now
         )),
@@ -61,6 +62,23 @@ def facts_of(store: Store, window: Window, now: datetime) -> dict[str, Any] | No
         )),
         "dead": _count(store, _rows(notification).where(message.state == "dead")),
     }  # fmt: skip
+
+
+def _late(window: Window) -> Select[Any]:
+    """Trouble that was over or old when a backfill found it in this week: kept, and not told."""
+    one, judged = incident.c, evaluation.c
+    found = select(judged.rule).where(
+        judged.rule == one.rule,
+        judged.labels == one.labels,
+        judged.grain == one.grain,
+        judged.window_start == one.opened_window,
+        judged.verdict == "breach",
+        judged.evaluated_at >= window.start,
+        judged.evaluated_at < window.end,
+    )
+    return _rows(incident).where(
+        one.announced == "", one.opened_window < window.start, found.exists()
+    )
 
 
 def week_before(now: datetime, zone: str) -> Window:

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
+from alerts.configuration import parse
+from alerts.evaluate import evaluate
 from alerts.messages import render
 from alerts.outbox import Intent, enqueue
 from monitors.settings import load_settings
 from monitors.suite import Suite
+from sql.measurement import Measurement
 from sql.store import Store
 from sql.tables import coverage, notification
 from sql.window import Grain, Window
@@ -53,6 +56,40 @@ def test_a_week_is_told_once_when_it_is_over_and_something_ran(tmp_path: Path) -
     asked = {"channel": "C1", "text": message.text, "blocks": message.blocks}
     assert faults_of(asked) == []
     assert suite.at(WEEK.end + timedelta(days=8)).tell_alive() == 0
+
+
+def test_what_a_backfill_found_too_late_to_tell_is_counted(tmp_path: Path) -> None:
+    """Days of May that are measured in June, two of them bad: kept, not told, and not forgotten."""
+    suite = suite_in(tmp_path)
+    alerting = parse(
+        [{"name": "r", "metric": "m", "decision": "fact", "consecutive": 1, "clear_after": 1}],
+        {}, {},
+    )  # fmt: skip
+    may = [*Window.between(date(2026, 5, 1), date(2026, 5, 12), Grain.DAY)]
+
+    def judged(day: Window, now: datetime) -> None:
+        bad = day in (may[2], may[7])
+        item = Measurement(
+            monitor="m", metric="m", window=day, value=float(bad), n=1, unit="fact", labels={}
+        )
+        with suite.store.begin() as connection:
+            suite.store.publish(connection, "m", day, [item])
+        evaluate(suite.store, alerting, day, ["m"], now=now)
+
+    for day in may:
+        judged(day, WEEK.start + timedelta(hours=30))
+    worked(suite.store, Window.of(date(2026, 6, 1), Grain.DAY))
+    worked(suite.store, Window.of(date(2026, 6, 9), Grain.DAY))
+    assert suite.at(WEEK.end + timedelta(hours=9)).tell_alive() == 1
+    (row,) = suite.store.rows(select(notification))
+    said = str(render(row.kind, row.payload).blocks)
+    assert row.payload["late"] == 2 and "2 late findings" in said
+    following = WEEK.next()
+    for day in may:
+        judged(day, following.start + timedelta(hours=30))  # again: nothing is found anew
+    assert suite.at(following.end + timedelta(hours=9)).tell_alive() == 1
+    last = max(suite.store.rows(select(notification)), key=lambda one: one.created_at)
+    assert last.payload["late"] == 0 and "late findings" not in str(last.payload)
 
 
 def test_it_can_be_left_out(tmp_path: Path) -> None:
