@@ -157,8 +157,9 @@ def test_a_wait_of_minutes_changes_nothing(store: Store) -> None:
     world.place.down = True
     world.step(2)
     deliver(store, {"slack:C1": world.place}, now=lambda: world.now, pause=lambda _s: None)
-    payloads = [row.payload for row in store.rows(select(notification))]
+    ordered = select(notification).order_by(notification.c.delivery_key)
+    payloads = [row.payload for row in store.rows(ordered)]
     world.place.down = False
     world.now += timedelta(minutes=5)
     assert world.relay() == 2
-    assert [row.payload for row in store.rows(select(notification))] == payloads
+    assert [row.payload for row in store.rows(ordered)] == payloads
