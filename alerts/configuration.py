@@ -111,7 +111,7 @@ class SlackTable(_Table):
     )
     charts: bool = Field(True, description="a picture of the series in each incident's thread")
     buttons: bool = Field(
-        False, description="acknowledge and silence; needs `tidegauge slack listen`"
+        False, description="look after, silence, false alarm; needs `tidegauge slack listen`"
     )
     may_press: tuple[_Presser, ...] = Field(
         (),

@@ -73,6 +73,12 @@ def main(draws: int = 500) -> None:
                 aimed = judge is strong and core < 1 and size == 200
                 missed += [f"{name}, {design}, {size}: {what}" for what in faults(found, aimed)]
     OUT.print(table)
+    sharper = experiment(truth, strong, SIZES[0], 0.0, 8 * draws)
+    spread = 100 * float(np.sqrt(sharper.coverage * (1 - sharper.coverage) / (8 * draws)))
+    OUT.print(
+        f"The strong judge's {SIZES[0]} labels at doubt once more, {8 * draws} draws: covers "
+        f"{100 * sharper.coverage:.1f} ± {spread:.1f} %."
+    )
     bias, error, plain = oversampled(truth, trained, 2 * draws)
     OUT.print(
         f"Failures over-sampled five times, 200 labels, {2 * draws} draws: the weighted estimate "
