@@ -22,7 +22,7 @@ from sql.tables import label, review_entry
 from tests.browser import Browser, browser, chromium
 from tests.conftest import unavailable
 from tests.review_kit import MONTH, NOW, rate_all
-from tests.test_review_pages import BATCH, FULL, Served, batch_of, rate, serving, token_in
+from tests.test_review_pages import BATCH, FULL, Served, _until, batch_of, rate, serving, token_in
 
 
 @pytest.fixture
@@ -179,6 +179,21 @@ def test_what_keys_do_hands_can_do_too(tab: tuple[Browser, Served]) -> None:
     seen = "(e => e.top >= 0 && e.bottom <= innerHeight)(document.querySelector('{}')"
     assert page.run(f"{seen.format('#help p')}.getBoundingClientRect())")
     assert page.run("document.querySelector('#draft').hidden"), "autosave needs no button"
+
+
+def test_keys_go_on_after_a_button_and_what_is_missing_is_named(
+    tab: tuple[Browser, Served],
+) -> None:
+    page, _ = tab
+    page.run("document.querySelector('#pause').focus()")
+    page.key("4")
+    assert _chosen(page) == {"accuracy": "4"}, "a button that has the focus swallows no digit"
+    page.key("Escape")
+    page.key("Enter")
+    _until(page, "document.querySelector('#saved').textContent == 'helpfulness: no score yet'")
+    assert page.run("document.querySelector('.now').dataset.dimension") == "helpfulness"
+    page.key("5")
+    _until(page, "document.querySelector('#saved').textContent == 'kept'")
 
 
 def test_submit_and_the_word_kept_are_seen_however_long_the_answer(

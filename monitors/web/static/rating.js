@@ -100,6 +100,14 @@
     location.assign(said.next);
   };
 
+  // What is missing is said after the save that is under way, which would speak over it.
+  const point = async (index) => {
+    show(index);
+    if (pending) { clearTimeout(pending); pending = 0; send("draft"); }
+    await sending;
+    if (!saved.classList.contains("failed")) say(`${sets[index].dataset.dimension}: no score yet`);
+  };
+
   // A step back first keeps what is under way.
   document.getElementById("previous")?.addEventListener("click", async (event) => {
     event.preventDefault();
@@ -136,8 +144,7 @@
     ArrowDown: () => show(now + 1),
     ArrowLeft: () => document.getElementById("previous")?.click(),
     Enter: () => {
-      if (complete()) finish("submit");
-      else { say("not complete yet"); show(sets.findIndex(needed)); }
+      if (complete()) finish("submit"); else point(sets.findIndex(needed));
     },
     s: () => document.getElementById("reason").focus(),
     f: () => form.querySelector(".flags input").focus(),
@@ -161,8 +168,8 @@
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const target = event.target;
     if (event.key === "Escape") { target.blur(); return; }
-    if (target.closest("textarea, select, summary, a, button")) return;
-    if (event.key === " ") return;
+    if (target.closest("textarea, select") || event.key === " ") return;
+    if (event.key === "Enter" && target.closest("summary, a, button")) return;
     if (event.key === "ArrowLeft" && target.matches("input[type=radio]")) return; // moves in its group
     const act = /^[0-5]$/.test(event.key) ? () => score(event.key) : keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!act || event.repeat) return;
