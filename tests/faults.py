@@ -15,6 +15,7 @@ import socket
 import sys
 import tempfile
 import time
+import traceback
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
@@ -225,7 +226,9 @@ def _slack(seed: int) -> tuple[int, str]:
 
     class Server(ThreadingHTTPServer):
         def handle_error(self, *_: Any) -> None:
-            """A client that was killed has nothing to say."""
+            """A client that was killed has nothing to say; what the server cannot do is told."""
+            if not isinstance(sys.exception(), OSError):
+                traceback.print_exc()
 
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -40,8 +41,9 @@ class FakeSlack(BaseHTTPRequestHandler):
     uploads: dict[str, dict[str, Any]]
     disorder: list[str]
     whispers: list[dict[str, Any]]
-    deleted: set[str]  # messages that somebody took away: nothing can be answered below them
-    groups: dict[str, list[str]]  # user groups and their members
+    # Messages that somebody took away: nothing can be answered below them.
+    deleted: Collection[str] = frozenset()
+    groups: Mapping[str, list[str]] = MappingProxyType({})  # user groups and their members
     socket = ""  # where Socket Mode listens
     lag = 0.0  # seconds after which the history shows what was posted
 
@@ -203,7 +205,7 @@ def _read(value: Any) -> Any:
 def fake_slack() -> Iterator[tuple[str, type[FakeSlack]]]:
     """(address, its handler): set ``faults`` on the handler, read ``messages`` from it."""
     empty: dict[str, Any] = {"faults": [], "breaks": {}, "messages": [], "uploads": {}}
-    empty |= {"disorder": [], "whispers": [], "groups": {}, "deleted": set()}
+    empty |= {"disorder": [], "whispers": []}
     handler = type("Handler", (FakeSlack,), empty)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -313,7 +313,7 @@ def test_check_says_who_may_press(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return found["buttons"].good, found["buttons"].text
 
     with fake_slack() as (url, server):
-        server.groups["S0CALL"] = ["U0ADA", "U0BOB"]
+        server.groups = {"S0CALL": ["U0ADA", "U0BOB"]}
         monkeypatch.setenv("SLACK_API_URL", url)
         assert said('["U0ADA", "S0CALL"]') == (True, "1 named and 2 of S0CALL may press")
         assert said('["everyone"]') == (True, "everyone in the channel may press")
@@ -338,7 +338,7 @@ def test_the_command_listens_until_it_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "tidegauge.toml").write_text(text + 'buttons = true\nmay_press = ["S0CALL"]\n')
     store = Store.open(url)
     with wired() as (wire, slack, server):
-        server.groups["S0CALL"] = ["U0ADA"]
+        server.groups = {"S0CALL": ["U0ADA"]}
         world = World(store, slack, charts=False)
         world.relay()
         environment = {**tokens, "SLACK_API_URL": slack}

@@ -188,7 +188,7 @@ def test_a_deleted_message_has_a_successor_and_the_story_goes_on_below_it(
     deliver(store, channel, now=clock, pause=lambda _s: None)
     first, other = (one["ts"] for one in server.messages)
     server.messages[:] = [one for one in server.messages if one["ts"] != first]
-    server.deleted.add(first)
+    server.deleted = {first}
     server.faults[:] = ["", fault]  # the post below it, which is refused; then the one alone
 
     def tell(place: int, *subjects: str) -> None:
