@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -46,8 +47,13 @@ app = typer.Typer(
 )
 
 
+# Python's own thresholds look through all that torch and Airflow have made, again and again.
+_COLLECT_AFTER = (50_000, 20, 50)
+
+
 def main() -> None:
     """The console script: explained errors, no traceback unless TIDEGAUGE_DEBUG is set."""
+    gc.set_threshold(*_COLLECT_AFTER)
     try:
         app(standalone_mode=True)
     except TidegaugeError as error:
