@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from monitors.context import Context
 from monitors.monitor import monitor
 from sql.measurement import Measurement
 from sql.window import Grain, Window
+from tests.cli_kit import run
 from tests.logs_kit import fill, row
 from tests.slack_kit import fake_slack
 
@@ -69,14 +67,7 @@ def test_no_canary_comes_out(tmp_path: Path, faults: list[str]) -> None:
             ["run", "relay"],
             ["incidents", "--json"],
         ):
-            done = subprocess.run(
-                [sys.executable, "-m", "monitors.cli", *command],
-                cwd=tmp_path,
-                env={**os.environ, "SLACK_BOT_TOKEN": "xoxb-secret", "SLACK_API_URL": url},
-                capture_output=True,
-                text=True,
-                timeout=120,
-            )
+            done = run(tmp_path, *command, SLACK_BOT_TOKEN="xoxb-secret", SLACK_API_URL=url)
             shown += done.stdout + done.stderr
         posted = json.dumps(server.messages)
     assert "leaks" in shown and "monitor_error" in shown

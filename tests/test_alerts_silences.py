@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from alerts.silences import Silence, add, end, held_until, matcher, read
 from sql.errors import ConfigurationError
 from sql.store import Store
 from sql.tables import audit, incident, notification
+from tests.cli_kit import run
 from tests.slack_kit import facts
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -297,12 +295,7 @@ def test_the_commands(tmp_path: Path) -> None:
     world.open()
 
     def type_in(*words: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "monitors.cli", *words],
-            cwd=tmp_path, env={**os.environ, "USER": "ada", "COLUMNS": "160"},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert "Traceback" not in done.stderr
+        done = run(tmp_path, *words)
         return done.returncode, done.stdout + done.stderr
 
     assert type_in("silence", "add", "feature=answer")[0] == 2

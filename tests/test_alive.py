@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from sql.store import Store
 from sql.tables import coverage, notification
 from sql.window import Grain, Window
 from tests.blockkit import faults_of
+from tests.cli_kit import run
 from tests.test_alerts_relay import facts
 
 WEEK = Window.of(date(2026, 6, 1), Grain.WEEK)
@@ -106,12 +104,7 @@ def test_what_was_given_up_is_listed_and_sent_after_all(tmp_path: Path) -> None:
         connection.execute(update(notification).values(state="dead", last_error="timeout"))
 
     def type_in(*words: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "monitors.cli", *words],
-            cwd=tmp_path, env={**os.environ, "USER": "ada", "COLUMNS": "160"},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert "Traceback" not in done.stderr
+        done = run(tmp_path, *words)
         return done.returncode, done.stdout + done.stderr
 
     listed = [json.loads(line) for line in type_in("outbox", "list", "--json")[1].splitlines()]
@@ -127,6 +120,4 @@ def test_what_was_given_up_is_listed_and_sent_after_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", ["-1", "x"])
 def test_a_fill_that_is_none_is_refused(tmp_path: Path, wrong: str) -> None:
     suite_in(tmp_path)
-    command = [sys.executable, "-m", "monitors.cli", "check-heartbeat", "--fill", wrong]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert run(tmp_path, "check-heartbeat", "--fill", wrong).returncode == 2

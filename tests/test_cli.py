@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,8 +17,7 @@ import pytest
 import typer
 
 from monitors.cli import app
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.cli_kit import ROOT, run
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
@@ -43,21 +40,6 @@ def test_every_command_has_help_and_an_example(name: str) -> None:
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.required:
             assert parameter.opts[0] in example, f"the example lacks {parameter.opts[0]}"
-
-
-def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The real program; whatever happens, no traceback is shown."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("TIDEGAUGE_", "SLACK_"))}
-    result = subprocess.run(
-        [sys.executable, "-m", "monitors.cli", *arguments],
-        cwd=folder,
-        env={**clean, "COLUMNS": "200", "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert "Traceback" not in result.stdout + result.stderr, result.stderr
-    return result
 
 
 @pytest.fixture(scope="module")

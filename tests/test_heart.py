@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +13,7 @@ from monitors.heart import Exit, Outbox, pulse
 from sql.store import Store
 from sql.tables import coverage
 from sql.window import Grain, Window
+from tests.cli_kit import run
 
 FIRST = Window.of(date(2026, 6, 1), Grain.DAY)
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -89,12 +87,7 @@ def test_the_command_fills_holes_and_pings_only_when_all_is_well(tmp_path: Path)
             store.upsert(connection, coverage, [{k: v for k, v in row.items() if k in known}])
 
     def check(*more: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "monitors.cli", "check-heartbeat", "--ping", address, *more],
-            cwd=tmp_path, env={**os.environ, "COLUMNS": "160"}, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        assert "Traceback" not in done.stderr
+        done = run(tmp_path, "check-heartbeat", "--ping", address, *more)
         return done.returncode, done.stdout
 
     assert check()[0] == 3
