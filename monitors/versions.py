@@ -51,7 +51,7 @@ class Version:
         """What one series said before and after; None where it did not change."""
         for one in self.differences:
             if (one["metric"], one["labels"]) == (metric, dict(labels)):
-                return tuple(one["before"]), tuple(one["after"])  # type: ignore[return-value]
+                return tuple(one["before"]), tuple(one["after"])
         return None
 
 

@@ -80,8 +80,8 @@ def wanted_facts(
     for job, window in missing:
         found[window][job] = True
     for job in {job for facts in found.values() for job in facts}:
-        gone = [window for window, facts in found.items() if facts.get(job)]
-        last = max(gone, key=lambda one: one.start, default=None)
+        holes = [window for window, facts in found.items() if facts.get(job)]
+        last = max(holes, key=lambda one: one.start, default=None)
         if last is None or any(one.start > last.start and job in found[one] for one in known):
             continue
         for window in due_windows(job, now, zone):

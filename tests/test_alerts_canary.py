@@ -69,7 +69,8 @@ def test_no_canary_comes_out(tmp_path: Path, faults: list[str]) -> None:
         ):
             done = run(tmp_path, *command, SLACK_BOT_TOKEN="xoxb-secret", SLACK_API_URL=url)
             shown += done.stdout + done.stderr
-        posted = json.dumps(server.messages)
+        # A picture is looked through byte by byte.
+        posted = json.dumps(server.messages, default=lambda raw: raw.decode("latin-1"))
     assert "leaks" in shown and "monitor_error" in shown
     assert bool(server.messages) is (faults != ["token_revoked"])
     assert CANARY not in posted + shown

@@ -55,13 +55,14 @@ class Encoder:
                 input_ids=ids, position_ids=torch.cat(places)[None].to(self.device), runs=runs
             ).last_hidden_state[0]
             parts = layer.float().split([length * texts for length, texts in runs])
-            made: NDArray[np.float32] = torch.cat(
+            made = torch.cat(
                 [
                     part.view(texts, length, -1).mean(dim=1)
                     for part, (length, texts) in zip(parts, runs, strict=True)
                 ]
             )
-            return made.cpu().numpy()
+            vectors: NDArray[np.float32] = made.cpu().numpy()
+            return vectors
 
 
 def _attend(
@@ -92,8 +93,8 @@ def _attend(
     parts = zip(*(side[0].split(sizes, dim=1) for side in (query, key, value)), runs, strict=True)
     seen = []
     for *sides, (length, texts) in parts:
-        each = (side.reshape(heads, texts, length, width).transpose(0, 1) for side in sides)
-        found = scaled_dot_product_attention(*each, scale=scaling)
+        q, k, v = (side.reshape(heads, texts, length, width).transpose(0, 1) for side in sides)
+        found = scaled_dot_product_attention(q, k, v, scale=scaling)
         seen.append(found.transpose(1, 2).reshape(texts * length, heads, width))
     return torch.cat(seen)[None], None
 

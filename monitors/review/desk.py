@@ -106,7 +106,7 @@ def open_batches(evaluator: str, context: Context) -> list[tuple[str, datetime]]
     return [(row.batch_id, row.due_at) for row in rows]
 
 
-def all_batches(context: Context) -> list[Any]:
+def all_batches(context: Context) -> Sequence[Any]:
     """Two years of batches, the latest first: ``batch_id``, ``state``, ``due_at``."""
     table = review_batch.c
     query = select(table.batch_id, table.state, table.due_at)
