@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from monitors.context import Context
 from monitors.quality.judge import (
@@ -80,7 +81,7 @@ def train_judge(context: Context, actor: str = "judge train") -> Judge:
     ).encode()
     digest = hashlib.sha256(body).hexdigest()
     judge = load(digest, body)
-    probability = 1 / (1 + np.exp(-(slope * linear + offset)))
+    probability = expit(slope * linear + offset)
     previous = digest_in_force(context)
     card = {
         **_card(examples, context, strength),
@@ -188,7 +189,7 @@ def _out_of_fold(design: Array, truth: NDArray[np.int64], seed: int) -> tuple[fl
             linear[held] = _fitted(scaled[learned], truth[learned], strength).decision_function(
                 scaled[held]
             )
-        loss = float(log_loss(truth, 1 / (1 + np.exp(-linear))))
+        loss = float(log_loss(truth, expit(linear)))
         if best is None or loss < best[0]:
             best = (loss, strength, linear)
     assert best is not None

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from monitors.context import Context
 from monitors.quality.judge import NoGoldenSet, digest_in_force
@@ -59,7 +60,7 @@ def train_unsafe(context: Context, actor: str = "judge train") -> Classifier:
     strength, linear = _out_of_fold(design, truth, context.settings.judge.seed)
     area = _skill(linear, truth)
     slope, offset = _platt(linear, truth)
-    probability = 1 / (1 + np.exp(-(slope * linear + offset)))
+    probability = expit(slope * linear + offset)
     wanted = context.settings.judge.unsafe_false_positives
     threshold = _threshold(probability[truth == 1], wanted)
     weights, intercept = _fitted(design, truth, strength)
@@ -136,7 +137,7 @@ def _out_of_fold(design: Any, truth: NDArray[np.int64], seed: int) -> tuple[floa
         for learned, held in folds:
             weights, intercept = _fitted(design[learned], truth[learned], strength)
             linear[held] = design[held] @ weights + intercept
-        found[strength] = (float(log_loss(truth, 1 / (1 + np.exp(-linear)))), linear)
+        found[strength] = (float(log_loss(truth, expit(linear))), linear)
     best = min(found, key=lambda strength: found[strength][0])
     return best, found[best][1]
 
