@@ -98,7 +98,9 @@ class AlertsTable(_Table):
         description="a day's run in Airflow that is not done so long after it was queued "
         "counts as missed; empty: only what the relay misses hours later",
     )
-    page: str = Field("", description="address of the incidents page, linked from each message")
+    page: str = Field(
+        "", description="address of Airflow's incidents page; a message links its incident's below"
+    )
 
 
 class SlackTable(_Table):

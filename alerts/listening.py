@@ -121,13 +121,9 @@ def _silence(store: Store, row: Any, press: Press, now: datetime) -> str:
     for known in silences.read(store):
         if (known.starts, known.author) == (press.at, press.actor):
             return told + known.key
-    labels = {name: str(value) for name, value in row.body["labels"].items()}
     made = silences.add(
         store,
-        [
-            silences.Matcher(name, "=", value)
-            for name, value in {**labels, "rule": row.rule}.items()
-        ],
+        silences.series(row),
         starts=press.at,
         ends=until,
         author=press.actor,

@@ -150,8 +150,15 @@ def _footer(facts: Facts) -> str:
     if facts.get("runbook"):
         parts.append(link(facts["runbook"], "runbook"))
     if facts.get("page"):
-        parts.append(link(facts["page"], "evidence"))
+        parts.append(
+            link(page_of(facts["page"], facts["incident"]), "evidence, acknowledge, silence")
+        )
     return " · ".join(parts)
+
+
+def page_of(incidents: str, incident: str) -> str:
+    """The address of an incident's own page, below that of all incidents."""
+    return f"{incidents.rstrip('/')}/{incident}"
 
 
 def _buttons(facts: Facts) -> dict[str, Any]:

@@ -136,6 +136,12 @@ def matcher(text: str) -> Matcher:
     return one
 
 
+def series(row: Any) -> list[Matcher]:
+    """What takes the incidents of this very series: its rule and all its labels."""
+    labels = {name: str(value) for name, value in row.body["labels"].items()}
+    return [Matcher(name, "=", value) for name, value in {**labels, "rule": row.rule}.items()]
+
+
 def add(
     store: Store,
     matchers: Sequence[Matcher],

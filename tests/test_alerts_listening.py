@@ -113,7 +113,7 @@ def test_buttons_are_there_only_where_somebody_listens(store: Store) -> None:
     assert kinds[-1] == "actions"
     message = render("root", facts(fingerprint="f" * 64, page="https://air.example/i"))
     assert [block["type"] for block in message.blocks][-1] == "context"
-    assert "<https://air.example/i|evidence>" in str(message.blocks[-1])
+    assert "<https://air.example/i/abc|evidence, acknowledge, silence>" in str(message.blocks[-1])
     assert faults_of({"text": message.text, "blocks": message.blocks}) == []
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from monitors import versions as versioned
 from monitors.jobs import JobResult
 from monitors.jobs import run as run_job
-from monitors.report.lineage import lineage
+from monitors.lineage import lineage
 from monitors.suite import Suite, open_suite
 from monitors.versions import Version, versions
 from monitors.web.coverage import calendars

@@ -18,6 +18,7 @@ from alerts.configuration import parse
 from alerts.evaluate import evaluate
 from alerts.messages import render
 from monitors.context import Context
+from monitors.lineage import lineage
 from monitors.logs.draw import draw_sample
 from monitors.quality.attribution import (
     Fall,
@@ -31,7 +32,6 @@ from monitors.quality.attribution import (
 from monitors.quality.quality import quality
 from monitors.quality.scoring import score_sample
 from monitors.quality.usefulness import accepted
-from monitors.report.lineage import lineage
 from monitors.settings import load_settings
 from monitors.statistics.contribution import Group, Part, contributions
 from monitors.suite import Suite

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from alerts import silences
 from alerts.acknowledgements import acknowledge, find_incident
+from monitors.aftermath import Sheet
 from monitors.cli import app
-from monitors.report.aftermath import Sheet
-from monitors.report.lineage import Lineage, lineage, write_page
+from monitors.lineage import Lineage, lineage
+from monitors.report.lineage import write_page
 from monitors.settings import load_settings
 from monitors.suite import Suite
 from sql.errors import ConfigurationError

@@ -9,7 +9,7 @@ from typing import Any
 from alerts.channels import AmbiguousError, MisconfiguredError, NotSentError, Posted, web
 from alerts.escalation import ESCALATION, REPEAT
 from alerts.markup import plain
-from alerts.messages import Message
+from alerts.messages import Message, page_of
 
 URL = "https://events.pagerduty.com/v2/enqueue"
 _SUMMARY, _DETAIL, _ADDRESS = 1024, 500, 2000
@@ -107,7 +107,7 @@ def _described(one: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, An
         },
     }
     if facts.get("page"):
-        event["client_url"] = str(facts["page"])[:_ADDRESS]
+        event["client_url"] = page_of(facts["page"], one["incident"])[:_ADDRESS]
     if str(one.get("runbook", "")).startswith(("https://", "http://")):
         event["links"] = [{"href": str(one["runbook"])[:_ADDRESS], "text": "runbook"}]
     return event

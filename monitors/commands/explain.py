@@ -19,7 +19,8 @@ def explain(
 ) -> None:
     """The whole lineage of an incident: rule, windows, who contributed what to a fall, versions,
     digests, baselines, messages and people."""
-    from monitors.report.lineage import lineage, write_page
+    from monitors.lineage import lineage
+    from monitors.report.lineage import write_page
 
     suite = suite_of(config)
     found = lineage(suite, incident, generation)

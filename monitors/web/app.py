@@ -15,6 +15,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from monitors.review.links import Person
 from monitors.suite import Suite, open_suite
 from monitors.web import coverage, incidents, reviews, series
+from monitors.web.attending import attending_routes
 from monitors.web.judging import judging_routes
 from monitors.web.rating import Access, rating_routes
 from monitors.web.rendering import HERE, page
@@ -49,6 +50,7 @@ def create_app() -> FastAPI:
     app.get("/coverage")(coverage_page)
     app.get("/reviews")(reviews_page)
     app.get("/style.css")(style)
+    app.include_router(attending_routes(_identify))
     app.include_router(rating_routes(_identify))
     app.include_router(judging_routes(_identify))
     return app
@@ -95,7 +97,7 @@ def _page(name: str, user: Any, suite: Suite, **values: Any) -> HTMLResponse:
 
 
 def _identify(request: Request, user: GetUserDep) -> None:
-    """Airflow's user is the evaluator; who may change DAGs may see how the batch goes."""
+    """Airflow's user; who may change DAGs may answer for incidents and see how a batch goes."""
     allowed = get_auth_manager().is_authorized_dag(
         method="PUT", details=DagDetails(id=None), user=user
     )

@@ -25,6 +25,7 @@ _LIMIT = 500
 class Line:
     """One incident; windows by their labels, values in ``unit``."""
 
+    id: str
     rule: str
     metric: str
     labels: dict[str, str]
@@ -65,6 +66,7 @@ def _line(
 
     verdict, actor = said.get((row.fingerprint, row.generation), ("", ""))
     return Line(
+        id=row.fingerprint[:10],
         rule=row.rule,
         metric=row.metric,
         labels=json.loads(row.labels),
