@@ -25,7 +25,7 @@ from sql.tables import measurement as measurement_table
 from sql.window import Window
 
 # Published beside a scorer's means: its reason names what a fall is likely due to.
-_CAUSE = "quality.cause"
+_CAUSE, _PART = "quality.cause", "quality.contribution"
 
 
 # What makes a verdict another one; the same said again is no new version.
@@ -146,8 +146,9 @@ def _judge(
     judged = []
     for rule, item in pairs:
         earlier = history.get((item.metric, item.labels_key), [])
-        cause = causes.get(item.labels.get("scorer", ""), "")
-        judged.append(Judged(rule, item, item.labels, decide(rule, item, earlier), cause))
+        scorer = item.labels.get("scorer", "")
+        cause, parts = causes.get(scorer, ""), _parts(items, scorer)
+        judged.append(Judged(rule, item, item.labels, decide(rule, item, earlier), cause, parts))
     muted = {
         name
         for entry in judged
@@ -155,6 +156,15 @@ def _judge(
         for name in entry.rule.inhibits
     }
     return [_muted(entry) if entry.rule.name in muted else entry for entry in judged]
+
+
+def _parts(items: Sequence[Measurement], scorer: str) -> list[tuple[str, float]]:
+    found = [
+        (f"{item.labels['field']}={item.labels['slice']}", item.value)
+        for item in items
+        if item.metric == _PART and item.value is not None and item.labels["scorer"] == scorer
+    ]
+    return sorted(found, key=lambda part: part[1])
 
 
 def _muted(entry: Judged) -> Judged:

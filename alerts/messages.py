@@ -94,6 +94,9 @@ def _root(facts: Facts) -> _Parts:
     ]
     if facts.get("cause"):
         lines.append(f"*Likely cause:* {escape(facts['cause'], _STEP)}")
+    if parts := facts.get("parts"):
+        took = (f"{code(name, _WORD)} {number(value, 'ratio')}" for name, value in parts)
+        lines.append(f"*Of the change:* {', '.join(took)}")
     if facts.get("first_step"):
         lines.append(f"*First step:* {escape(facts['first_step'], _STEP)}")
     if facts.get("updates"):
@@ -209,6 +212,8 @@ def _digest(facts: Facts) -> _Parts:
     title = f"{total} new incidents in {facts['window']}"
     if facts.get("waited"):
         title = f"While nothing could be sent: {total} incidents go on, {over} are over"
+    if facts.get("silenced"):
+        title += f", {facts['silenced']} of them silenced"
     grave = any(one["severity"] == "critical" for one in facts["incidents"])
     blocks = [_header(f"{_MARK['critical' if grave else 'warning']} {title}")]
     if lines := [f"• {_one_line(one)}" for one in facts["incidents"]]:

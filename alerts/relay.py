@@ -25,7 +25,7 @@ from alerts.escalation import ESCALATION, REPEAT
 from alerts.messages import Message, render
 from alerts.outbox import EDIT, PAGER, SILENCED, Intent, enqueue
 from alerts.routing import is_machine
-from alerts.silences import held_until
+from alerts.silences import held_until, silenced_in
 from alerts.silences import read as read_silences
 from sql.store import Store
 from sql.tables import incident, notification
@@ -238,7 +238,7 @@ def _send(
     try:
         posted = channel.find(row.delivery_key, thread) if row.state == "inflight" else None
         if posted is None:
-            posted = channel.post(row.delivery_key, _message(store, row, thread), thread)
+            posted = channel.post(row.delivery_key, _message(store, row, thread, now()), thread)
     except _NotDrawnError as error:
         _note(store, row, state="unsaid", last_error=str(error))
         return "later"
@@ -279,12 +279,15 @@ def _posted(store: Store, row: Row[Any], posted: Posted, now: datetime) -> None:
         )
 
 
-def _message(store: Store, row: Row[Any], thread: Posted | None) -> Message:
+def _message(store: Store, row: Row[Any], thread: Posted | None, now: datetime) -> Message:
     """The row's words, or its picture.
 
     Raises:
         _NotDrawnError: there is nothing to draw, nowhere to hang it, or drawing broke.
     """
+    if row.kind == "digest":
+        hidden = silenced_in(row.payload, read_silences(store, at=now), now)
+        return render(row.kind, {**row.payload, "silenced": hidden})
     if row.kind not in _COURTESY:
         return render(row.kind, row.payload)
     if thread is None:

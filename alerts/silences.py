@@ -107,6 +107,13 @@ def held_until(
     return min(ends)
 
 
+def silenced_in(payload: Mapping[str, Any], silences: Sequence[Silence], now: datetime) -> int:
+    """How many of a message's incidents a silence hides now. Pure."""
+    running = [each for each in silences if each.starts <= now < each.ends]
+    about = payload.get("about", ())
+    return sum(any(each.takes(facts) for each in running) for facts in about)
+
+
 # ── keeping them ─────────────────────────────────────────────────────────────────────────────
 
 

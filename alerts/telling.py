@@ -27,13 +27,19 @@ CALLED = ("mention", "escalate", "repeat_s")
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A measurement with what a rule says of it, and why it is so, where that is known."""
+    """A measurement with what a rule says of it, and why it is so, where that is known.
+
+    Args:
+        cause: the likely one, in words.
+        parts: (slice, what it took of the change), the foremost first.
+    """
 
     rule: Rule
     item: Measurement
     labels: Mapping[str, str]
     decision: Decision
     cause: str = ""
+    parts: Sequence[tuple[str, float]] = ()
 
     @property
     def severity(self) -> str:
@@ -119,6 +125,7 @@ def facts_of(story: Story, one: Incident, configuration: AlertConfiguration) -> 
         "first_step": rule.first_step,
         "reason": decision.reason,
         "cause": story.entry.cause,
+        "parts": [list(part) for part in story.entry.parts],
         "source": configuration.alerts.source,
     }
 

@@ -294,6 +294,13 @@ _STATED: tuple[Metric, ...] = (
         ("scorer",),
     ),
     Metric(
+        "quality.contribution",
+        "ratio",
+        "attribution",
+        "what a slice took of a fall: the three foremost of all fields",
+        ("scorer", "field", "slice"),
+    ),
+    Metric(
         "drift.embedding.density_scan",
         "ratio",
         "embeddings",

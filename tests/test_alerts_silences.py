@@ -162,6 +162,19 @@ def test_what_ended_under_the_silence_was_never_news(store: Store, tmp_path: Pat
     assert states == {"unsaid"}
 
 
+def test_a_digest_counts_what_is_silenced(store: Store, tmp_path: Path) -> None:
+    world = World(store, tmp_path)
+    world.silence()
+    mine, other = facts(), facts(labels={"feature": "other"})
+    digest = {"incidents": [mine, other], "total": 2, "members": [], "about": [mine, other]}
+    world.tell("digest", **digest)
+    (told,) = world.relay()
+    assert told == f"2 new incidents in {mine['window']}, 1 of them silenced"
+    world.now += 4 * HOUR
+    world.tell("digest", **digest)
+    assert world.relay()[1] == f"2 new incidents in {mine['window']}"
+
+
 def test_a_silence_that_is_ended_lets_go_at_once(store: Store, tmp_path: Path) -> None:
     world = World(store, tmp_path)
     made = world.silence()

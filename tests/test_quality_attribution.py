@@ -198,8 +198,11 @@ def publish(store: Store, window: Window, monitor: str, found: list[Measurement]
 
 
 def said(window: Window, context: Context) -> tuple[Measurement, Measurement]:
-    change, cause = attribution.measure(window, context)
+    change, cause, *parts = attribution.measure(window, context)
     assert (change.metric, cause.metric) == ("quality.change", "quality.cause")
+    assert {part.metric for part in parts} == ({"quality.contribution"} if cause.value else set())
+    taken = [part.value for part in parts]
+    assert taken == sorted(taken) and all(value < 0 for value in taken) and len(taken) <= 3
     return change, cause
 
 
@@ -259,8 +262,15 @@ def test_the_provider_is_named_and_so_it_stands_in_the_message(
         alerting = parse(rules, {"source": "log"}, {})
         now = last.end + timedelta(hours=1)
         evaluate(store, alerting, last, ["quality", "attribution"], now=now)
+        kept = read_attribution(last, context)
     (told,) = [row.payload for row in store.rows(notification.select())]
     assert told["cause"] == "provider main"
+    (fall, _) = kept["accepted"]
+    most = min(
+        part.total for table in fall.tables.values() if len(table) > 1 for part in table.values()
+    )
+    assert 1 <= len(told["parts"]) <= 3 and told["parts"][0][1] == pytest.approx(most)
+    assert "*Of the change:* `" in str(render("root", told).blocks)
     assert "*Likely cause:* provider main" in str(render("root", told).blocks)
 
 

@@ -38,6 +38,7 @@ _FACTS = (
     "provider.served_model_changed",
 )
 _NONE = "(none)"
+_TOLD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class Others:
 @monitor(name="attribution", grain=Grain.DAY)
 def attribution(window: Window, context: Context) -> Iterator[Measurement]:
     """``quality.change{scorer}``: mean of the last seven days less the reference's;
-    ``quality.cause{scorer}``: 1 where it fell, and ``reason`` names the likely cause.
+    ``quality.cause{scorer}``: 1 where it fell, and ``reason`` names the likely cause;
+    ``quality.contribution{scorer, field, slice}``: what the three foremost slices took of it.
 
     Nothing is scored anew: the days' profiles add up (`monitors.quality.profile`), and by each
     field of ``[quality] slices`` they make an exact table of who contributed what
@@ -111,6 +113,8 @@ def attribution(window: Window, context: Context) -> Iterator[Measurement]:
         kept[scorer.name] = {"fall": asdict(surest), "cause": cause}
         rows = sum(profile[WHOLE].n for profile in recent[-DAYS:] if WHOLE in profile)
         yield from _said(scorer, window, falls[0], cause, rows)
+        if cause:
+            yield from _parts_said(scorer, window, surest, rows)
     _KEPT.write(window, kept, context)
     if not kept:
         yield _nothing(window, Status.INSUFFICIENT, "too_few_days")
@@ -137,19 +141,21 @@ def cause_of(fall: Fall, others: Others, tolerance: float) -> str:
         causes.append(f"provider {others.provider}")
     if causes:
         return "; ".join(causes)
-    field, name, part = min(
-        (
-            (field, name, part)
-            for field, table in fall.tables.items()
-            for name, part in table.items()
-            if len(table) > 1
-        ),
-        key=lambda one: one[2].total,
-        default=("", "", None),
-    )
-    if part is not None and part.total <= fall.change / 2 and part.share1 <= 0.5:
-        return f"slice {field}={slices.label_text(name)}"
+    for field, name, part in foremost(fall)[:1]:
+        if part.total <= fall.change / 2 and part.share1 <= 0.5:
+            return f"slice {field}={slices.label_text(name)}"
     return "unknown: inputs, versions, provider and judge did not move"
+
+
+def foremost(fall: Fall) -> list[tuple[str, str, Part]]:
+    """(field, slice, part) of the `_TOLD` slices that took most, of all fields with several."""
+    parts = [
+        (field, name, part)
+        for field, table in fall.tables.items()
+        for name, part in table.items()
+        if len(table) > 1 and part.total < 0
+    ]
+    return sorted(parts, key=lambda one: one[2].total)[:_TOLD]
 
 
 def _shifts(fall: Fall, tolerance: float) -> list[str]:
@@ -283,6 +289,20 @@ def _said(scorer: Scorer, window: Window, fall: Fall, cause: str, n: int) -> Ite
         method="rules over an exact contribution table, replays, anchors and the log's versions",
         unit="fact",
     )
+
+
+def _parts_said(scorer: Scorer, window: Window, fall: Fall, n: int) -> Iterator[Measurement]:
+    for field, name, part in foremost(fall):
+        yield Measurement(
+            monitor="attribution",
+            metric="quality.contribution",
+            labels={"scorer": scorer.name, "field": field, "slice": slices.label_text(name)},
+            window=window,
+            value=part.total,
+            n=n,
+            baseline=0.0,
+            method=f"exact contribution of the slice to the change of {fall.days} days",
+        )
 
 
 def read_attribution(window: Window, context: Context) -> dict[str, tuple[Fall, str]]:
