@@ -28,7 +28,7 @@ def write_reports(window: Window, context: Context) -> list[Path]:
         if pinned is None:
             continue
         answers, _ = replayed_answers(pinned, window, context)
-        seed = seed_of(pinned, window)
+        seed = seed_of(settings.pin, window)
         extras = extras_of(settings, context)
         found = compare_answers(
             pinned.prompts, pinned.answers, answers, settings, extras=extras, seed=seed

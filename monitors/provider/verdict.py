@@ -18,6 +18,8 @@ from monitors.settings import ProviderSettings
 ALPHA = 0.4 / 365
 # Below so many pairs there is no verdict.
 MINIMUM_PROMPTS = 20
+# Enough that p near the level (Holm over six: 0.0002) is known to a quarter of itself.
+DRAWS = 99_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ def compare_answers(
     extras: Mapping[str, Extra] = NO_EXTRAS,
     alpha: float = ALPHA,
     seed: int = 0,
-    draws: int = 19_999,
+    draws: int = DRAWS,
 ) -> list[Moved]:
     """Every feature that at least `MINIMUM_PROMPTS` prompts have on both sides; see `decided`.
 
@@ -56,7 +58,7 @@ def decided(
     *,
     alpha: float = ALPHA,
     seed: int = 0,
-    draws: int = 19_999,
+    draws: int = DRAWS,
 ) -> list[Moved]:
     """Which features have moved.
 
