@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from monitors.context import Context
-from monitors.provider.baselines import approve, pin_provider
+from monitors.provider.baselines import approve, current, pin_provider
 from monitors.provider.comparison import provider
 from monitors.provider.prompts import write_prompts
 from monitors.provider.recorded import Answer, Answered, Asked, RecordedProvider
@@ -57,6 +57,30 @@ def again(context: Context, answer: Answer, **changes: Any) -> dict[str, Any]:
 
 def measured(context: Context) -> dict[str, Measurement]:
     return {item.metric: item for item in provider.measure(DAY, context)}
+
+
+def test_the_same_answers_have_the_same_p_values(tmp_path: Path) -> None:
+    """Two pins of one model differ in how long its answers took, and so in their digests."""
+
+    def longer(asked: Asked) -> Answered:
+        tail = ", indeed" if int(asked.trace["prompt"][1:]) % 5 == 0 else ""
+        answer = said(asked)
+        return replace(answer, text=answer.text + tail)
+
+    seen = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        store = Store.open(f"sqlite:///{folder}/t.db")
+        context = pinned(store, folder, repeats=2)
+        again(context, longer)
+        current_pin = current("main", context, at=DAY.end)
+        assert current_pin is not None
+        seen.append((current_pin.digest, measured(context)["provider.length"].evidence))
+        store.close()
+    (one, p), (other, same) = seen
+    assert one != other
+    assert p == same and 0 < p < 0.01, "drawn, and drawn alike"
 
 
 def test_a_whole_replay_is_quiet_and_is_asked_only_once(store: Store, tmp_path: Path) -> None:

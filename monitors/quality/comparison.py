@@ -15,6 +15,7 @@ from monitors.context import Context
 from monitors.monitor import monitor
 from monitors.quality import slices
 from monitors.quality.first_seen import FirstSeen, first_seen
+from monitors.quality.judged import judged
 from monitors.quality.novelty import novelty
 from monitors.quality.recent import ARM, FEATURE, VERSION, Recent, read_recent
 from monitors.quality.shadow import SHADOW, shadows
@@ -143,7 +144,6 @@ def _arm_pairs(arms: Sequence[str], recent: Recent, span: int) -> Iterator[_Pair
 def _difference(
     window: Window, context: Context, pair: _Pair, metric: str, recent: Recent
 ) -> Measurement:
-    from monitors.statistics.bayesian import probability_mean_worse
     from monitors.statistics.clusters import contrast
 
     about: dict[str, Any] = {
@@ -162,10 +162,6 @@ def _difference(
         reason = "too_early" if pair.early else "too_few"
         return Measurement(**about, n=n, status=Status.INSUFFICIENT, reason=reason)
     found = contrast(values, recent.weights, recent.persons, groups, (1.0, -1.0))
-    worse = probability_mean_worse(
-        found.value, found.error, 0.0, 0.0, _TOLERANCE, degrees=found.degrees
-    )
-    low, high = found.interval()
     status, reason = Status.COMPLETE, ""
     if pair.early:
         status, reason = Status.INSUFFICIENT, "too_early"
@@ -174,15 +170,7 @@ def _difference(
     return Measurement(
         **about,
         n=n,
-        value=found.value,
-        low=low,
-        high=high,
-        baseline=0.0,
-        evidence=1 - worse,
-        detectable=2.8 * found.error,
-        method=f"p-value; posterior probability {worse:.3f} of being worse by more than "
-        f"{_TOLERANCE:g} (Student's t, flat prior), its complement as evidence; weighted means, "
-        f"persons as clusters, design effect {found.design_effect:.2f}",
+        **judged(found, _TOLERANCE, "weighted means"),
         status=status,
         reason=reason,
     )

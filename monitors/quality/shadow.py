@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from monitors.context import Context
 from monitors.quality import slices
+from monitors.quality.judged import judged
 from monitors.quality.scored import read_rows, read_scores
 from monitors.quality.scoring import lacks, sample_scorers
 from monitors.scorer import Layer, Scorer
@@ -136,7 +137,6 @@ def _compared(
     *,
     early: bool,
 ) -> Iterator[Measurement]:
-    from monitors.statistics.bayesian import probability_mean_worse
     from monitors.statistics.clusters import contrast
 
     shadow, served = pairs.shadow[metric], pairs.served[metric]
@@ -154,22 +154,10 @@ def _compared(
         return
     rows = (pairs.weights[known], persons, np.zeros(len(shadow), dtype=np.intp), (1.0,))
     found = contrast(shadow - served, *rows)
-    low, high = found.interval()
-    worse = probability_mean_worse(
-        found.value, found.error, 0.0, 0.0, tolerance, degrees=found.degrees
-    )
     yield Measurement(
         **difference,
         **state,
-        value=found.value,
-        low=low,
-        high=high,
-        baseline=0.0,
-        evidence=1 - worse,
-        detectable=2.8 * found.error,
-        method=f"p-value; posterior probability {worse:.3f} of being worse by more than "
-        f"{tolerance:g} (Student's t, flat prior), its complement as evidence; weighted mean of "
-        f"the pairs' differences, persons as clusters, design effect {found.design_effect:.2f}",
+        **judged(found, tolerance, "weighted mean of the pairs' differences"),
     )
     same = contrast(((shadow >= _PASS) == (served >= _PASS)).astype(np.float64), *rows)
     low, high = same.interval()
